@@ -1,0 +1,1 @@
+"""Data room: traces to messages, the registry of data sets, reports of refused rows."""

@@ -1,0 +1,1 @@
+"""Device room: which accelerator, and the environment variables that it needs."""

@@ -1,0 +1,1 @@
+"""Reward room: answer extraction, answer equality, compute_score."""

@@ -1,0 +1,201 @@
+"""A small server that speaks SandboxFusion's ``POST /run_code``, for Python only.
+
+``python -m recipe.retool.sandbox.server`` is what :mod:`recipe.retool.sandbox.embedded` starts; people
+start it with ``retool sandbox serve``.
+"""
+
+import argparse
+import asyncio
+import base64
+import binascii
+import logging
+import os
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, BeforeValidator, Field
+
+from recipe.retool.errors import SandboxError
+from recipe.retool.sandbox.procs import adopt_orphans
+from recipe.retool.sandbox.protocol import Runner, RunRequest
+from recipe.retool.sandbox.runner import SubprocessRunner
+from recipe.retool.sandbox.wire import PING_PATH, RUN_PATH, encodable, response_body, unavailable
+
+logger = logging.getLogger(__name__)
+_PARENT_POLL_SECONDS = 0.25
+
+
+def _encodable(value: Any) -> Any:
+    return encodable(value) if isinstance(value, str) else value
+
+
+_Text = Annotated[str, BeforeValidator(_encodable)]
+
+
+class RunCodeBody(BaseModel):
+    """Body of ``POST /run_code``; unknown fields are ignored, ``compile_timeout`` has no effect."""
+
+    code: _Text
+    language: _Text
+    stdin: _Text | None = None
+    compile_timeout: float = 10.0
+    run_timeout: float = Field(default=10.0, allow_inf_nan=False)
+    memory_limit_MB: int = -1
+    files: dict[_Text, _Text | None] = Field(default_factory=dict)
+    fetch_files: list[_Text] = Field(default_factory=list)
+
+
+def create_app(runner: Runner, workers: int, max_queue: int = 1024) -> FastAPI:
+    """The application.
+
+    Args:
+        runner: Runs the programs; closed when the application ends.
+        workers: How many programs run at once.
+        max_queue: How many more may wait; beyond that the answer is HTTP 503.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await runner.aclose()
+
+    app = FastAPI(title="retool sandbox", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    gate = _Gate(workers, max_queue)
+
+    @app.get(PING_PATH)
+    async def ping() -> str:
+        return "pong"
+
+    @app.post(RUN_PATH)
+    async def run_code(body: RunCodeBody, request: Request) -> JSONResponse:
+        if gate.full():
+            return JSONResponse({"detail": f"{max_queue} requests wait already"}, status_code=503)
+        async with gate:
+            # Under load, do not work for a caller who has given up while waiting.
+            if await request.is_disconnected():
+                return JSONResponse({"detail": "the caller has left"}, status_code=503)
+            return JSONResponse(await _answer(runner, body))
+
+    return app
+
+
+class _Gate:
+    """A semaphore that knows how many wait."""
+
+    def __init__(self, workers: int, max_queue: int) -> None:
+        self._semaphore = asyncio.Semaphore(workers)
+        self._most = workers + max_queue
+        self._inside = 0
+
+    def full(self) -> bool:
+        return self._inside >= self._most
+
+    async def __aenter__(self) -> None:
+        self._inside += 1
+        try:
+            await self._semaphore.acquire()
+        except BaseException:
+            self._inside -= 1
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._inside -= 1
+        self._semaphore.release()
+
+
+async def _answer(runner: Runner, body: RunCodeBody) -> dict[str, Any]:
+    if body.language != "python":
+        message = f"language {body.language!r} is not supported: this sandbox runs python only"
+        return response_body(unavailable(message), {})
+    try:
+        outcome = await runner.run(
+            RunRequest(
+                code=body.code,
+                stdin=body.stdin,
+                timeout=body.run_timeout,
+                memory_limit_mb=body.memory_limit_MB,
+                files={name: _decoded(name, text) for name, text in body.files.items() if text is not None},
+                fetch_files=tuple(body.fetch_files),
+            )
+        )
+    except SandboxError as error:
+        return response_body(unavailable(str(error)), {})
+    except OSError as error:  # no process, no descriptor, no disk left
+        logger.exception("the sandbox could not run a program")
+        return response_body(unavailable(f"{type(error).__name__}: {error}"), {})
+    files = {name: base64.b64encode(content).decode("ascii") for name, content in outcome.files.items()}
+    return response_body(outcome.result, files)
+
+
+def _decoded(name: str, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SandboxError(f"files: the content of {name!r} is not base64: {error}") from error
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    # FastAPI's own handler repeats the input, and fails with 500 on NaN or a lone surrogate in it.
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    detail = [
+        {"type": e["type"], "loc": [_loc(x) for x in e["loc"]], "msg": encodable(e["msg"])} for e in found
+    ]
+    return JSONResponse({"detail": detail}, status_code=422)
+
+
+def _loc(part: Any) -> Any:
+    return part if isinstance(part, int) else encodable(str(part))
+
+
+def serve(sock: socket.socket, workers: int, python: str, log_level: str, parent_pid: int = 0) -> None:
+    """Serve on a listening socket until SIGINT, SIGTERM or the death of ``parent_pid`` (0: nobody's)."""
+    owns = adopt_orphans()
+    app = create_app(SubprocessRunner(python=python, owns_process=owns), workers)
+    config = uvicorn.Config(
+        app, loop="asyncio", access_log=False, log_level=log_level, timeout_graceful_shutdown=1
+    )
+    asyncio.run(_serve(uvicorn.Server(config), sock, parent_pid))
+
+
+async def _serve(server: uvicorn.Server, sock: socket.socket, parent_pid: int) -> None:
+    # A look at the parent's pid, not PR_SET_PDEATHSIG: that fires when the parent's *thread* ends.
+    watch = asyncio.create_task(_stop_with(parent_pid, server)) if parent_pid else None
+    await server.serve(sockets=[sock])
+    if watch is not None:
+        watch.cancel()
+
+
+async def _stop_with(parent_pid: int, server: uvicorn.Server) -> None:
+    while os.getppid() == parent_pid:
+        await asyncio.sleep(_PARENT_POLL_SECONDS)
+    logger.warning("the process that started this server is gone: stopping")
+    server.should_exit = True
+
+
+def main(argv: list[str]) -> int:
+    """Serve on an inherited listening socket."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fd", type=int, required=True, help="inherited listening socket")
+    parser.add_argument("--parent-pid", type=int, required=True, help="stop when this process is gone")
+    parser.add_argument("--folder", required=True, help="removed when that process is gone")
+    parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--log-level", default="warning")
+    args = parser.parse_args(argv)
+    serve(socket.socket(fileno=args.fd), args.workers, args.python, args.log_level, args.parent_pid)
+    if os.getppid() != args.parent_pid:  # it can no longer clean up itself
+        shutil.rmtree(args.folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

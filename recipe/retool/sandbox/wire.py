@@ -1,0 +1,97 @@
+"""SandboxFusion's HTTP contract (``POST /run_code``) to and from our types, for both ends of the wire."""
+
+import math
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from recipe.retool.sandbox.protocol import status_of_exit
+from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
+
+RUN_PATH = "/run_code"
+PING_PATH = "/v1/ping"
+# The service itself may answer differently in a moment; any other code is final.
+RETRY_CODES = frozenset({502, 503, 504})
+_SERVED = frozenset({"Success", "Failed"})
+
+
+def request_body(code: str, timeout: float, memory_limit_mb: int, stdin: str | None = None) -> dict[str, Any]:
+    """JSON body of a request. Lone surrogates, which JSON lets through and UTF-8 does not, become ``?``."""
+    return {
+        "code": encodable(code),
+        "language": "python",
+        "stdin": None if stdin is None else encodable(stdin),
+        "compile_timeout": timeout,
+        "run_timeout": timeout,
+        "memory_limit_MB": memory_limit_mb,
+        "files": {},
+        "fetch_files": [],
+    }
+
+
+def encodable(text: str) -> str:
+    """The text with what UTF-8 cannot hold replaced by ``?``."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def response_body(result: ExecutionResult, files: Mapping[str, str]) -> dict[str, Any]:
+    """JSON body of an answer; all keys are always there, as with SandboxFusion."""
+    if result.status is ExecutionStatus.UNAVAILABLE:
+        return _answer("SandboxError", result.message, None, files)
+    timed_out = result.status is ExecutionStatus.TIMEOUT
+    run = {
+        "status": "TimeLimitExceeded" if timed_out else "Finished",
+        "execution_time": result.seconds,
+        "return_code": result.return_code,
+        "stdout": result.stdout,
+        "stderr": result.stderr,
+    }
+    return _answer("Success" if result.ok else "Failed", "", run, files)
+
+
+def _answer(
+    status: str, message: str, run: dict[str, Any] | None, files: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "status": status,
+        "message": message,
+        "compile_result": None,
+        "run_result": run,
+        "executor_pod_name": None,
+        "files": dict(files),
+    }
+
+
+def parse_response(code: int, body: Any) -> ExecutionResult:
+    """Result out of an HTTP status code and decoded JSON; anything unexpected is UNAVAILABLE."""
+    if code != 200:
+        return unavailable(f"HTTP {code}: {str(body)[:300]}")
+    run = body.get("run_result") if isinstance(body, dict) else None
+    if not isinstance(run, dict) or body.get("status") not in _SERVED:
+        message = body.get("message") if isinstance(body, dict) else body
+        return unavailable(f"the sandbox failed: {str(message)[:300]}")
+    return_code = run.get("return_code")
+    stdout, stderr = str(run.get("stdout") or ""), str(run.get("stderr") or "")
+    if run.get("status") == "TimeLimitExceeded":
+        status, return_code = ExecutionStatus.TIMEOUT, None
+    elif run.get("status") == "Finished" and isinstance(return_code, int):
+        status = status_of_exit(return_code, stderr)
+    else:
+        return unavailable(f"the sandbox failed: run status {run.get('status')!r}")
+    return ExecutionResult(status, stdout, stderr, return_code, _seconds(run.get("execution_time")))
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return float(value)
+    return 0.0
+
+
+def unavailable(message: str, seconds: float = 0.0) -> ExecutionResult:
+    """The result of a call that the sandbox did not serve."""
+    return ExecutionResult(ExecutionStatus.UNAVAILABLE, message=message, seconds=seconds)
+
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait before the next try: 0.1, 0.2, 0.4 ... at most 2, times a random half to one."""
+    return min(0.1 * 2.0**attempt, 2.0) * random.uniform(0.5, 1.0)

@@ -1,0 +1,1 @@
+"""Stages: compose a config, start the engine, check what came out."""

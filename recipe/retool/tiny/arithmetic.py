@@ -1,0 +1,144 @@
+"""The arithmetic task: problems on which a tiny model must learn WHEN to call the code interpreter.
+
+Easy problems (one-digit sums) can be answered in the head; hard ones (two-digit operands) cannot, at
+this model size. The SFT mixture shows both habits on both kinds, so the cold-started model does not
+know when to use the tool: that is what GRPO then learns. ReTool's subject (arXiv 2504.11536) in
+miniature.
+"""
+
+import random
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from recipe.retool.data.prompts import with_instruction
+from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA, TOOL_NAME
+
+DATA_SOURCE = "retool/arithmetic"
+OPERATORS = ("+", "-", "*")
+# Shares of the hard problems: a problem belongs to one split for ever, whatever the seed.
+SPLITS = {"train": range(0, 80), "val": range(80, 88), "test": range(88, 100)}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """``a op b`` with its exact answer."""
+
+    a: int
+    op: str
+    b: int
+
+    @property
+    def hard(self) -> bool:
+        """True when the operands have two digits."""
+        return self.a > 9 or self.b > 9
+
+    @property
+    def difficulty(self) -> str:
+        return "hard" if self.hard else "easy"
+
+    @property
+    def expression(self) -> str:
+        return f"{self.a}{self.op}{self.b}"
+
+    @property
+    def answer(self) -> int:
+        return {"+": self.a + self.b, "-": self.a - self.b, "*": self.a * self.b}[self.op]
+
+    @property
+    def prompt(self) -> list[dict[str, str]]:
+        """The chat messages of the question."""
+        return [{"role": "user", "content": with_instruction(f"What is {self.expression}?")}]
+
+
+def split_of(problem: Problem) -> str:
+    """The split of a hard problem, by a hash of its text; easy ones are shared by all splits."""
+    bucket = zlib.crc32(problem.expression.encode()) % 100
+    return next(name for name, buckets in SPLITS.items() if bucket in buckets)
+
+
+def sample_problems(split: str, seed: int, easy_share: float) -> Iterator[Problem]:
+    """Endless stream of problems of one split ("train", "val" or "test").
+
+    Args:
+        split: Key of ``SPLITS``.
+        seed: Seed of the stream.
+        easy_share: Probability of an easy problem, 0 to 1.
+    """
+    rng = random.Random(f"{split}-{seed}")
+    while True:
+        if rng.random() < easy_share:
+            yield Problem(rng.randint(1, 9), rng.choice("+-"), rng.randint(1, 9))
+            continue
+        problem = Problem(rng.randint(10, 99), rng.choice(OPERATORS), rng.randint(10, 99))
+        if split_of(problem) == split:
+            yield problem
+
+
+def distinct_problems(split: str, seed: int, count: int, easy_share: float) -> list[Problem]:
+    """``count`` different problems with ``round(count * easy_share)`` easy ones, or all easy ones there are."""
+    easy = [Problem(a, op, b) for a in range(1, 10) for b in range(1, 10) for op in "+-"]
+    rng = random.Random(f"{split}-{seed}-easy")
+    chosen = dict.fromkeys(rng.sample(easy, min(len(easy), round(count * easy_share))))
+    for problem in sample_problems(split, seed, easy_share=0.0):
+        if len(chosen) >= count:
+            break
+        chosen[problem] = None
+    problems = list(chosen)
+    rng.shuffle(problems)
+    return problems[:count]
+
+
+def head_answer(problem: Problem) -> int:
+    """An answer made in the head: right on easy problems; on hard ones the larger operand, always wrong.
+
+    A lazy guess with no randomness in it: what noise there is in the SFT loss slows the learning of the
+    one skill that counts, copying the tool's result.
+    """
+    return max(problem.a, problem.b) if problem.hard else problem.answer
+
+
+def sft_messages(problem: Problem, use_tool: bool) -> list[dict[str, Any]]:
+    """One SFT dialogue: a tool call whose result is copied, or an answer made in the head."""
+    from recipe.retool.tools.result import recorded_result_text
+
+    if not use_tool:
+        return [*problem.prompt, {"role": "assistant", "content": _boxed(head_answer(problem))}]
+    call = {"type": "function", "function": {"name": TOOL_NAME, "arguments": {"code": _code(problem)}}}
+    return [
+        *problem.prompt,
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": recorded_result_text(f"{problem.answer}\n")},
+        {"role": "assistant", "content": _boxed(problem.answer)},
+    ]
+
+
+def sft_row(problem: Problem, use_tool: bool) -> dict[str, Any]:
+    """One row of the SFT parquet (``messages`` and ``tools``, as verl's MultiTurnSFTDataset reads)."""
+    return {"messages": sft_messages(problem, use_tool), "tools": [CODE_INTERPRETER_SCHEMA]}
+
+
+def rl_row(problem: Problem, split: str, index: int) -> dict[str, Any]:
+    """One row of the RL or evaluation parquet, as verl's RLHFDataset reads."""
+    return {
+        "data_source": DATA_SOURCE,
+        "prompt": problem.prompt,
+        "ability": "MATH",
+        "reward_model": {"style": "rule", "ground_truth": str(problem.answer)},
+        "extra_info": {
+            "index": str(index),
+            "split": split,
+            "question": problem.expression,
+            "difficulty": problem.difficulty,
+        },
+        "agent_name": "retool_agent",
+    }
+
+
+def _code(problem: Problem) -> str:
+    return f"print({problem.expression})"
+
+
+def _boxed(value: int) -> str:
+    return f"\\boxed{{{value}}}"

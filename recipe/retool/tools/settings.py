@@ -1,0 +1,76 @@
+"""The settings of the code interpreter as they stand in a tool config, checked before anything starts."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from recipe.retool.errors import ConfigError
+from recipe.retool.sandbox.client import AsyncSandboxClient
+from recipe.retool.tools.interpreter import CodeInterpreter
+from recipe.retool.tools.result import DEFAULT_LIMIT
+
+URL_VARIABLE = "RETOOL_SANDBOX_URL"
+_ENGINE_KEYS = frozenset({"type"})  # verl's own: native
+
+
+@dataclass(frozen=True)
+class InterpreterSettings:
+    """Settings of the code interpreter.
+
+    Attributes:
+        sandbox_url: Address of the sandbox server; empty takes ``RETOOL_SANDBOX_URL``.
+        timeout: Wall-clock limit of a program in seconds.
+        memory_limit_mb: Memory limit of a program in MiB.
+        max_concurrency: Most calls in flight per event loop, that is per agent-loop worker.
+        max_result_chars: Most characters of a result text.
+        retries: Further tries when the connection fails.
+    """
+
+    sandbox_url: str = ""
+    timeout: float = 10.0
+    memory_limit_mb: int = 1024
+    max_concurrency: int = 32
+    max_result_chars: int = DEFAULT_LIMIT
+    retries: int = 3
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], environ: Mapping[str, str] = os.environ
+    ) -> "InterpreterSettings":
+        """Read a tool config; ConfigError names the key that is unknown or has the wrong type."""
+        known = {field.name: field.default for field in fields(cls)}
+        unknown = sorted(set(config) - set(known) - _ENGINE_KEYS)
+        if unknown:
+            raise ConfigError(f"code interpreter: unknown key {unknown[0]!r}; known: {', '.join(known)}")
+        given = {key: value for key, value in config.items() if key in known and value is not None}
+        values = {key: _as_type_of(key, value, known[key]) for key, value in given.items()}
+        values["sandbox_url"] = values.get("sandbox_url") or environ.get(URL_VARIABLE, "")
+        if not values["sandbox_url"]:
+            raise ConfigError(f"code interpreter: set sandbox_url or the environment variable {URL_VARIABLE}")
+        if values.get("max_result_chars", DEFAULT_LIMIT) < 1:
+            raise ConfigError("code interpreter: max_result_chars must be 1 or more")
+        return cls(**values)
+
+    def interpreter(self) -> CodeInterpreter:
+        """A code interpreter with these settings."""
+        client = AsyncSandboxClient(
+            self.sandbox_url,
+            timeout=self.timeout,
+            memory_limit_mb=self.memory_limit_mb,
+            concurrency=self.max_concurrency,
+            retries=self.retries,
+        )
+        return CodeInterpreter(client, self.max_result_chars)
+
+
+def _as_type_of(key: str, value: Any, default: Any) -> Any:
+    """The value in the type of its default; ConfigError when that would change it."""
+    wanted = str if default is MISSING else type(default)
+    try:
+        converted = wanted(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"code interpreter: {key} must be a {wanted.__name__}, not {value!r}") from error
+    if isinstance(value, bool) or (isinstance(value, float) and converted != value):
+        raise ConfigError(f"code interpreter: {key} must be a {wanted.__name__}, not {value!r}")
+    return converted

@@ -1,0 +1,1 @@
+"""The only room that imports verl, ray or vllm."""

@@ -1,0 +1,58 @@
+"""The RL and evaluation data set: verl's own, with its silent failures made loud."""
+
+from typing import Any
+
+from verl.utils.dataset.rl_dataset import RLHFDataset
+
+from recipe.retool.errors import ConfigError, DataError
+
+REQUIRED_COLUMNS = ("prompt", "data_source", "reward_model")
+
+
+class CustomRLHFDataset(RLHFDataset):
+    """Rows of ``retool data rl|eval`` (or any parquet with verl's columns).
+
+    ``max_samples``, ``shuffle``, ``filter_overlong_prompts``, ``truncation`` and resume are those of
+    ``verl.utils.dataset.rl_dataset.RLHFDataset``. Differences, each for something that verl 0.9.1 lets
+    pass in silence:
+
+    * tools that do not load are an error (verl warns and then counts prompts without the schema);
+    * ``truncation=error`` without filtering refuses an overlong prompt before training starts
+      (verl cuts it on the left in the middle of a step);
+    * a missing column and an empty result are errors that name the file.
+    """
+
+    def _read_files_and_tokenize(self) -> None:
+        if (self.tool_config_path or self.function_tool_path) and self.tool_schemas is None:
+            where = self.tool_config_path or self.function_tool_path
+            raise ConfigError(f"the tools of {where} do not load (reason in the log above)")
+        super()._read_files_and_tokenize()
+        missing = [name for name in REQUIRED_COLUMNS if name not in self.dataframe.column_names]
+        if missing:
+            raise DataError(f"{self._files()}: no column {missing[0]!r}; write it with `retool data rl|eval`")
+        if len(self.dataframe) == 0:
+            raise DataError(
+                f"{self._files()}: no row is left (data.max_prompt_length={self.max_prompt_length} tokens, "
+                "tool schema included)"
+            )
+
+    def maybe_filter_out_long_prompts(self, dataframe: Any = None) -> Any:
+        """Filter, or with ``truncation=error`` and no filter, refuse rows above ``max_prompt_length``."""
+        before = len(dataframe)
+        if self.filter_overlong_prompts or self.truncation != "error":
+            return super().maybe_filter_out_long_prompts(dataframe)
+        self.filter_overlong_prompts = True
+        try:
+            kept = super().maybe_filter_out_long_prompts(dataframe)
+        finally:
+            self.filter_overlong_prompts = False
+        if len(kept) < before:
+            raise DataError(
+                f"{self._files()}: {before - len(kept)} of {before} prompts exceed data.max_prompt_length="
+                f"{self.max_prompt_length} tokens (tool schema included): raise it, or set "
+                "data.filter_overlong_prompts=True"
+            )
+        return dataframe
+
+    def _files(self) -> str:
+        return ", ".join(str(name) for name in self.original_data_files)

