@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from recipe.retool.verl_ext.dataset import CustomRLHFDataset
     from recipe.retool.verl_ext.tool import CodeInterpreterTool
 
-__all__ = ["CodeInterpreterTool", "CustomRLHFDataset", "CustomSandboxFusionTool", "ReToolAgentLoop", "compute_score"]
+__all__ = [
+    "CodeInterpreterTool",
+    "CustomRLHFDataset",
+    "CustomSandboxFusionTool",
+    "ReToolAgentLoop",
+    "compute_score",
+]
 
 _LAZY = {
     "CodeInterpreterTool": "tool.CodeInterpreterTool",

@@ -23,8 +23,23 @@ TURNS_PER_TOOL_TURN = 2  # verl counts the tool's turn and the model's next turn
 TURNS_WITHOUT_TOOL = 2  # the prompt and one model turn
 MAX_PRED = 256  # characters kept of the answer, for logs and majority votes
 
-# What the recipe's agent loop counts; passed through so that verl averages them next to the score.
-LOOP_COUNTERS = ("tool_calls", "tool_ok", "tool_errors", "sandbox_unavailable", "truncated")
+# What the recipe's agent loop counts (and verl's num_turns); passed through so that verl averages them
+# next to the score and writes them beside each trajectory.
+LOOP_COUNTERS = (
+    "num_turns",
+    "response_tokens",
+    "tool_calls",
+    "tool_ok",
+    "tool_errors",
+    "tool_timeouts",
+    "tool_bad_arguments",
+    "tool_unknown",
+    "tool_not_run",
+    "sandbox_unavailable",
+    "code_lines",
+    "tool_seconds",
+    "truncated",
+)
 _FROM_VERL = frozenset({"reward_router_address", "reward_model_tokenizer"})
 
 

@@ -1,12 +1,13 @@
 """The arithmetic task: problems on which a tiny model must learn WHEN to call the code interpreter.
 
-Easy problems (one-digit sums) can be answered in the head; hard ones (two-digit operands) cannot, at
-this model size. The SFT mixture shows both habits on both kinds, so the cold-started model does not
+Easy problems (one-digit sums) can be answered in the head; hard ones (products of two-digit numbers)
+cannot, at this model size. The SFT mixture shows both habits on both kinds, so the cold-started model does not
 know when to use the tool: that is what GRPO then learns. ReTool's subject (arXiv 2504.11536) in
 miniature.
 """
 
 import random
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +17,13 @@ from recipe.retool.data.prompts import with_instruction
 from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA, TOOL_NAME
 
 DATA_SOURCE = "retool/arithmetic"
-OPERATORS = ("+", "-", "*")
 # Shares of the hard problems: a problem belongs to one split for ever, whatever the seed.
-SPLITS = {"train": range(0, 80), "val": range(80, 88), "test": range(88, 100)}
+SPLITS = {"train": range(0, 85), "test": range(85, 100)}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """``a op b`` with its exact answer."""
+    """``a + b`` or ``a * b`` with its exact answer."""
 
     a: int
     op: str
@@ -31,8 +31,8 @@ class Problem:
 
     @property
     def hard(self) -> bool:
-        """True when the operands have two digits."""
-        return self.a > 9 or self.b > 9
+        """True for a product of two-digit numbers."""
+        return self.op == "*"
 
     @property
     def difficulty(self) -> str:
@@ -44,7 +44,7 @@ class Problem:
 
     @property
     def answer(self) -> int:
-        return {"+": self.a + self.b, "-": self.a - self.b, "*": self.a * self.b}[self.op]
+        return self.a * self.b if self.op == "*" else self.a + self.b
 
     @property
     def prompt(self) -> list[dict[str, str]]:
@@ -59,7 +59,7 @@ def split_of(problem: Problem) -> str:
 
 
 def sample_problems(split: str, seed: int, easy_share: float) -> Iterator[Problem]:
-    """Endless stream of problems of one split ("train", "val" or "test").
+    """Endless stream of problems of one split ("train" or "test").
 
     Args:
         split: Key of ``SPLITS``.
@@ -69,16 +69,16 @@ def sample_problems(split: str, seed: int, easy_share: float) -> Iterator[Proble
     rng = random.Random(f"{split}-{seed}")
     while True:
         if rng.random() < easy_share:
-            yield Problem(rng.randint(1, 9), rng.choice("+-"), rng.randint(1, 9))
+            yield Problem(rng.randint(1, 9), "+", rng.randint(1, 9))
             continue
-        problem = Problem(rng.randint(10, 99), rng.choice(OPERATORS), rng.randint(10, 99))
+        problem = Problem(rng.randint(10, 99), "*", rng.randint(10, 99))
         if split_of(problem) == split:
             yield problem
 
 
 def distinct_problems(split: str, seed: int, count: int, easy_share: float) -> list[Problem]:
     """``count`` different problems with ``round(count * easy_share)`` easy ones, or all easy ones there are."""
-    easy = [Problem(a, op, b) for a in range(1, 10) for b in range(1, 10) for op in "+-"]
+    easy = [Problem(a, "+", b) for a in range(1, 10) for b in range(1, 10)]
     rng = random.Random(f"{split}-{seed}-easy")
     chosen = dict.fromkeys(rng.sample(easy, min(len(easy), round(count * easy_share))))
     for problem in sample_problems(split, seed, easy_share=0.0):
@@ -88,6 +88,11 @@ def distinct_problems(split: str, seed: int, count: int, easy_share: float) -> l
     problems = list(chosen)
     rng.shuffle(problems)
     return problems[:count]
+
+
+def difficulty_in(prompt: str) -> str:
+    """The difficulty of the problem that a rendered prompt asks."""
+    return "hard" if re.search(r"\d\*\d", prompt) else "easy"
 
 
 def head_answer(problem: Problem) -> int:

@@ -73,7 +73,9 @@ def build_tokenizer() -> Any:
     backend.train_from_iterator(_corpus(), trainer)
     model = json.loads(backend.to_str())["model"]
     merges = [tuple(merge) for merge in model["merges"]]
-    trained = Qwen2Tokenizer(vocab=model["vocab"], merges=merges, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    trained = Qwen2Tokenizer(
+        vocab=model["vocab"], merges=merges, eos_token="<|im_end|>", pad_token="<|endoftext|>"
+    )
     trained.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
     trained.add_tokens(list(TAG_TOKENS))
     trained.chat_template = CHAT_TEMPLATE
@@ -86,7 +88,9 @@ def _corpus() -> list[str]:
     texts = ["system\nTools: code_interpreter", "user\n", "assistant\n"] * 50
     for problem in (next(problems) for _ in range(300)):
         texts += ["user\n" + with_instruction(f"What is {problem.expression}?"), "\n", "user\n"]
-        texts += ['\n{"name": "code_interpreter", "arguments": {"code": "print(' + problem.expression + ')"}}\n']
+        texts += [
+            '\n{"name": "code_interpreter", "arguments": {"code": "print(' + problem.expression + ')"}}\n'
+        ]
         texts += [f"\n{problem.answer}\n", f"assistant\n\\boxed{{{problem.answer}}}"]
         texts += ["\n", "assistant\n", f"\\boxed{{{arithmetic.head_answer(problem)}}}"]
     return texts

@@ -25,9 +25,15 @@ class ReToolAgentLoop(ToolAgentLoop):
         output = await super().run(sampling_params, **kwargs)
         turns = [self.tokenizer.decode(ids) for ids in model_turns(output.response_ids, output.response_mask)]
         stats = output.extra_fields.pop(STATS_FIELD, None) or new_stats()
-        cut = len(output.response_mask) >= self.response_length
-        output.extra_fields.update(trajectory_fields("\n".join(turns), stats, cut))
+        fields = trajectory_fields("\n".join(turns), stats, len(output.response_ids), self.response_length)
+        output.extra_fields.update(fields)
         return output
+
+    async def _call_tool(self, tool_call: Any, tools_kwargs: dict[str, Any], agent_data: Any) -> Any:
+        """Count a call of a tool that does not exist; verl answers it with a text to the model."""
+        if tool_call.name not in self.tools:
+            agent_data.extra_fields.setdefault(STATS_FIELD, new_stats())["unknown"] += 1
+        return await super()._call_tool(tool_call, tools_kwargs, agent_data)
 
 
 def model_turns(ids: list[int], mask: list[int]) -> list[list[int]]:
@@ -43,25 +49,33 @@ def model_turns(ids: list[int], mask: list[int]) -> list[list[int]]:
     return turns
 
 
-def trajectory_fields(model_text: str, stats: dict[str, Any], cut: bool) -> dict[str, Any]:
+def trajectory_fields(model_text: str, stats: dict[str, Any], tokens: int, limit: int) -> dict[str, Any]:
     """The extra fields of one trajectory: the same keys and types whatever happened.
+
+    The keys are ``recipe.retool.reward.score.LOOP_COUNTERS`` without verl's own ``num_turns``, and
+    ``model_text``.
 
     Args:
         model_text: What the model wrote.
         stats: Counters of the tool (``recipe.retool.verl_ext.tool.new_stats``).
-        cut: The response reached its length limit.
+        tokens: Length of the response in tokens, tool tokens included.
+        limit: ``data.max_response_length``.
     """
     errors = stats["errors"] + stats["timeouts"] + stats["bad_arguments"]
+    handled = stats["calls"] + stats["unknown"]
     return {
         "model_text": model_text,
+        "response_tokens": float(tokens),
         "tool_calls": float(stats["calls"]),
         "tool_ok": float(stats["ok"]),
         "tool_errors": float(errors),
         "tool_timeouts": float(stats["timeouts"]),
         "tool_bad_arguments": float(stats["bad_arguments"]),
-        "tool_not_run": float(max(0, model_text.count(CALL_TAG) - stats["calls"])),
+        "tool_unknown": float(stats["unknown"]),
+        # Malformed calls, calls beyond max_parallel_calls, and a last call that the turn limit cut off.
+        "tool_not_run": float(max(0, model_text.count(CALL_TAG) - handled)),
         "sandbox_unavailable": float(stats["unavailable"]),
         "code_lines": float(stats["code_lines"]),
         "tool_seconds": float(stats["seconds"]),
-        "truncated": float(cut),
+        "truncated": float(tokens >= limit),
     }

@@ -37,7 +37,9 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 def _device_module() -> ModuleType:
     module = ModuleType("retool_cpu_device")
-    module.__dict__.update({name: getattr(torch.cpu, name) for name in dir(torch.cpu) if not name.startswith("__")})
+    module.__dict__.update(
+        {name: getattr(torch.cpu, name) for name in dir(torch.cpu) if not name.startswith("__")}
+    )
     extra: dict[str, Any] = {
         "current_device": lambda: "cpu",
         "device_count": lambda: 1,

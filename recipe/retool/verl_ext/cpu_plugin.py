@@ -95,7 +95,9 @@ def _register_engines(module: ModuleType) -> None:
 def _value_head_with_sdpa(module: ModuleType) -> None:
     """Load critics with the attention that the model config names: flash attention needs a GPU."""
 
-    def load_valuehead_model(local_path: str, torch_dtype: Any, model_config: Any, trust_remote_code: bool) -> Any:
+    def load_valuehead_model(
+        local_path: str, torch_dtype: Any, model_config: Any, trust_remote_code: bool
+    ) -> Any:
         from transformers import AutoModelForTokenClassification
 
         return AutoModelForTokenClassification.from_pretrained(

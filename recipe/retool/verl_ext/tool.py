@@ -67,7 +67,7 @@ class CodeInterpreterTool(BaseTool):
 
 def new_stats() -> dict[str, Any]:
     """Counters of one trajectory, all at zero."""
-    names = ("calls", "ok", "errors", "timeouts", "bad_arguments", "unavailable", "code_lines")
+    names = ("calls", "ok", "errors", "timeouts", "bad_arguments", "unavailable", "unknown", "code_lines")
     return {**dict.fromkeys(names, 0), "seconds": 0.0}
 
 

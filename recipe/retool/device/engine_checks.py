@@ -1,0 +1,66 @@
+"""Checks that run something: verl with the CPU platform in a subprocess, a program in the sandbox."""
+
+import os
+import subprocess
+import sys
+
+from recipe.retool.device.checks import Check, error, ok
+from recipe.retool.device.profiles import environment
+from recipe.retool.errors import ConfigError
+
+_IMPORT_SECONDS = 180.0
+_SANDBOX_SECONDS = 10.0
+_VERL_PROGRAM = (
+    "import verl; from verl.plugin.platform import get_platform as get; print('platform', get().device_name)"
+)
+_VLLM_PROGRAM = "from vllm.platforms import current_platform; print('platform', current_platform.device_type)"
+
+
+def check_verl_platform(device: str = "cpu") -> Check:
+    """``import verl`` works, loads the plugin and ends up on the CPU platform."""
+    return _check_platform("verl platform", _VERL_PROGRAM, device)
+
+
+def check_vllm_platform(device: str = "cpu") -> Check:
+    """``import vllm`` works and chooses its CPU platform."""
+    return _check_platform("vllm platform", _VLLM_PROGRAM, device)
+
+
+def check_sandbox(url: str) -> Check:
+    """A sandbox answers at the URL and runs a program."""
+    from recipe.retool.sandbox.client import SyncSandboxClient
+
+    name = "sandbox"
+    try:
+        client = SyncSandboxClient(url, timeout=_SANDBOX_SECONDS, retries=0, deadline=2 * _SANDBOX_SECONDS)
+    except ConfigError as problem:
+        return error(name, url, str(problem))
+    result = client.run("print(1+1)")
+    client.close()
+    if result.ok and result.stdout.strip() == "2":
+        return ok(name, f"{url} ran print(1+1) in {result.seconds:.2f} s")
+    seen = f"{result.status.value}: {result.message or result.stderr or result.stdout}".strip()[-300:]
+    return error(
+        name, f"{url}: {seen}", "start one with `retool sandbox serve` and see `retool sandbox check`"
+    )
+
+
+def _check_platform(name: str, program: str, device: str) -> Check:
+    fix = f"run it by hand to see more: VERL_PLATFORM={device} python -c {program!r}"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment(device, os.environ),
+            capture_output=True,
+            text=True,
+            timeout=_IMPORT_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except ConfigError as problem:
+        return error(name, "not tried", str(problem))
+    except subprocess.TimeoutExpired:
+        return error(name, f"no answer in {_IMPORT_SECONDS:g} s", fix)
+    if f"platform {device}" in done.stdout.splitlines():
+        return ok(name, device)
+    lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
+    return error(name, lines[-1][:300], fix)

@@ -1,0 +1,89 @@
+"""The exact commands of the engines: what `retool` runs, and what --dry-run prints."""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipe.retool.device.profiles import environment
+
+from recipe.retool.errors import ConfigError
+
+DEFAULT_DEVICE = "cpu"
+_OWN_VARIABLES = ("RETOOL_", "VERL_", "VLLM_", "RAY_", "HF_", "OMP_", "TOKENIZERS_")
+
+
+@dataclass(frozen=True)
+class EngineCommand:
+    """A command line with its environment."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+
+    def shell(self) -> str:
+        """The command as a shell line, with the variables that this recipe sets."""
+        base = os.environ
+        ours = {
+            name: value
+            for name, value in sorted(self.env.items())
+            if name.startswith(_OWN_VARIABLES) and base.get(name) != value
+        }
+        words = [f"{name}={shlex.quote(value)}" for name, value in ours.items()]
+        return " ".join([*words, *map(shlex.quote, self.argv)])
+
+
+def home() -> Path:
+    """The folder that holds ``configs/`` (RETOOL_HOME, or the checkout this package lies in).
+
+    Raises:
+        ConfigError: There is none.
+    """
+    folder = Path(os.environ.get("RETOOL_HOME") or Path(__file__).resolve().parents[3])
+    if not (folder / "configs" / "retool_ppo.yaml").is_file():
+        raise ConfigError(
+            f"no configs/retool_ppo.yaml in {folder}: set RETOOL_HOME to a checkout of the recipe"
+        )
+    return folder.resolve()
+
+
+def device_of(overrides: Sequence[str]) -> str:
+    """The device named by the Hydra overrides (``device=npu``), or the default."""
+    chosen = [word.split("=", 1)[1] for word in overrides if word.startswith(("device=", "sft/device="))]
+    return chosen[-1] if chosen else DEFAULT_DEVICE
+
+
+def engine_env(overrides: Sequence[str], extra: Mapping[str, str]) -> dict[str, str]:
+    """Environment of an engine: the user's, then the device's, then ``extra``."""
+    return {**environment(device_of(overrides), os.environ), "RETOOL_HOME": str(home()), **extra}
+
+
+def ppo_command(overrides: Sequence[str], extra_env: Mapping[str, str]) -> EngineCommand:
+    """``python -m verl.trainer.main_ppo`` with our config."""
+    words = [sys.executable, "-m", "verl.trainer.main_ppo", "--config-dir", str(home() / "configs")]
+    return EngineCommand(
+        (*words, "--config-name", "retool_ppo", *overrides), engine_env(overrides, extra_env)
+    )
+
+
+def sft_command(overrides: Sequence[str], ranks: int, extra_env: Mapping[str, str]) -> EngineCommand:
+    """``torchrun -m verl.trainer.sft_trainer`` with our config; ``device=`` and ``model=`` are its groups."""
+    mapped = [f"sft/{word}" if word.startswith(("device=", "model=")) else word for word in overrides]
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+    words += ["-m", "verl.trainer.sft_trainer", "--config-dir", str(home() / "configs")]
+    return EngineCommand((*words, "--config-name", "retool_sft", *mapped), engine_env(overrides, extra_env))
+
+
+def merge_command(shards: Path, output: Path) -> EngineCommand:
+    """``python -m verl.model_merger merge`` for FSDP shards."""
+    words = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
+    return EngineCommand(
+        (*words, "--local_dir", str(shards), "--target_dir", str(output)), engine_env((), {})
+    )
+
+
+def override_value(overrides: Sequence[str], key: str, default: str = "") -> str:
+    """The last value that the overrides give to a key."""
+    found = [w.split("=", 1)[1] for w in overrides if w.split("=", 1)[0].lstrip("+") == key and "=" in w]
+    return found[-1] if found else default

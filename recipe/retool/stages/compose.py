@@ -1,0 +1,91 @@
+"""Composes a Hydra config in this process, so that a mistake is found before any engine starts."""
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from recipe.retool.errors import ConfigError
+from recipe.retool.stages.commands import home
+
+
+def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose ``configs/<name>.yaml`` over verl's own config, as verl's entry points do.
+
+    Args:
+        name: "retool_ppo" or "retool_sft".
+        overrides: Hydra overrides.
+
+    Raises:
+        ConfigError: Hydra's message, with the key that is unknown or ill-formed.
+    """
+    os.environ.setdefault("RETOOL_HOME", str(home()))
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(config_dir=str(_verl_config()), version_base=None):
+            path = f"hydra.searchpath=[file://{home() / 'configs'}]"
+            return compose(name, overrides=[path, *overrides])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"configs/{name}.yaml: {error}") from error
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """The config as plain values, every interpolation replaced.
+
+    Raises:
+        ConfigError: A mandatory value is missing, or an interpolation leads nowhere.
+    """
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{getattr(error, 'full_key', '')}: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError("the config is not a mapping")
+    return {str(key): value for key, value in values.items()}
+
+
+def write_resolved(config: DictConfig, target: Path) -> None:
+    """Write the resolved config as YAML."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(OmegaConf.to_yaml(OmegaConf.create(resolved(config))))
+
+
+def check_paths(values: dict[str, Any], keys: Sequence[str]) -> None:
+    """Refuse local paths that do not exist; names of the hub (owner/name) and remote paths pass.
+
+    Raises:
+        ConfigError: Names the key and the path.
+    """
+    for key in keys:
+        value: Any = values
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        for path in value if isinstance(value, list) else [value]:
+            if path is None:
+                raise ConfigError(f"{key} is not set: add {key}=PATH")
+            if not _reachable(str(path)):
+                raise ConfigError(
+                    f"{key}={path}: no such file or folder (relative paths start at {Path.cwd()})"
+                )
+
+
+def _reachable(path: str) -> bool:
+    if "://" in path or Path(path).expanduser().exists():
+        return True
+    return (
+        path.count("/") == 1 and not path.startswith((".", "~", "/")) and not Path(path).suffix == ".parquet"
+    )
+
+
+def _verl_config() -> Path:
+    spec = importlib.util.find_spec("verl")  # does not import it
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError("verl is not installed: run `bash scripts/quickstart.sh`, or see docs/install.rst")
+    return Path(next(iter(spec.submodule_search_locations))) / "trainer" / "config"

@@ -1,0 +1,73 @@
+"""Reading what verl's "file" logger and its trajectory dumps write, while they are being written."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recipe.retool.errors import StageError
+
+
+@dataclass(frozen=True)
+class StepMetrics:
+    """One line of verl's file logger: the step and its metrics by name."""
+
+    step: int
+    data: dict[str, Any]
+
+
+class MetricsTail:
+    """Yields each whole line of a growing JSONL file once; a half-written last line waits."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def new(self) -> Iterator[StepMetrics]:
+        """The lines that were finished since the last call."""
+        if not self._path.is_file():
+            return
+        with self._path.open("rb") as stream:
+            stream.seek(self._offset)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                record = json.loads(line)
+                yield StepMetrics(int(record["step"]), record["data"])
+
+
+def attempt_file(folder: Path) -> Path:
+    """A new file for one attempt: verl's logger truncates its file, and a resumed run must not lose any."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"attempt_{len(list(folder.glob('attempt_*.jsonl'))) + 1}.jsonl"
+
+
+def merge_attempts(folder: Path, target: Path) -> list[StepMetrics]:
+    """Write the metrics of all attempts to ``target``, one line a step; a repeated step keeps the last."""
+    by_step: dict[int, dict[str, Any]] = {}
+    for path in sorted(folder.glob("attempt_*.jsonl"), key=lambda p: int(p.stem.split("_")[1])):
+        for record in MetricsTail(path).new():
+            by_step.setdefault(record.step, {}).update(record.data)
+    records = [StepMetrics(step, by_step[step]) for step in sorted(by_step)]
+    lines = [json.dumps({"step": record.step, "data": record.data}) for record in records]
+    target.write_text("".join(line + "\n" for line in lines))
+    return records
+
+
+def read_trajectories(path: Path) -> list[dict[str, Any]]:
+    """The trajectories that verl dumped for one step (``rollout_data_dir``, ``validation_data_dir``).
+
+    Raises:
+        StageError: The file is missing, empty or half-written.
+    """
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except FileNotFoundError:
+        raise StageError(f"no trajectories at {path}: the engine ended before it wrote them") from None
+    except (OSError, ValueError) as error:
+        raise StageError(f"{path} cannot be read: {error}") from error
+    if not rows:
+        raise StageError(f"{path} holds no trajectory")
+    return rows

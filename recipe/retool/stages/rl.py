@@ -1,0 +1,129 @@
+"""``retool rl``: reinforcement learning with tool calls, by verl's main_ppo."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipe.retool.errors import ConfigError, SandboxError
+from recipe.retool.sandbox.client import SyncSandboxClient
+from recipe.retool.sandbox.embedded import EmbeddedSandbox
+from recipe.retool.stages.arguments import engine_arguments, engine_parser
+from recipe.retool.stages.commands import ppo_command
+from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
+from recipe.retool.stages.metrics import attempt_file, merge_attempts
+from recipe.retool.stages.process import run_engine
+from recipe.retool.stages.progress import RlProgress, say
+
+PATH_KEYS = ("data.train_files", "data.val_files", "actor_rollout_ref.model.path")
+
+
+@dataclass(frozen=True)
+class RlRun:
+    """Where an RL run put what it made.
+
+    Attributes:
+        folder: The run folder: ``checkpoints/``, ``rollouts/``, ``validation/``, ``engine.log``,
+            ``metrics.jsonl``, ``config.yaml``, ``command.sh``.
+    """
+
+    folder: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Holds ``global_step_N`` folders; ``global_step_N/actor`` is what ``retool merge`` takes."""
+        return self.folder / "checkpoints"
+
+    def validation(self, step: int) -> Path:
+        """Trajectories of the validation at a step."""
+        return self.folder / "validation" / f"{step}.jsonl"
+
+
+def rl_parser(verb: str) -> argparse.ArgumentParser:
+    """Parser of ``rl`` and ``evaluate``."""
+    parser = engine_parser(verb)
+    parser.add_argument("--sandbox-url", help="a running sandbox; without it one is started for the run")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Entry of the verb."""
+    args = engine_arguments("rl", argv, rl_parser("rl"))
+    run_rl(args.overrides, args.output, args.sandbox_url, args.dry_run)
+    return 0
+
+
+def run_rl(
+    overrides: Sequence[str], folder: Path, sandbox_url: str | None = None, dry_run: bool = False
+) -> RlRun:
+    """Train, resuming from the last checkpoint in ``folder`` if there is one.
+
+    Args:
+        overrides: Hydra overrides of configs/retool_ppo.yaml.
+        folder: Run folder.
+        sandbox_url: A running sandbox; None starts one for the time of the run.
+        dry_run: Print the command and stop.
+
+    Raises:
+        ConfigError: The config does not compose, or names a file that does not exist.
+        SandboxError: No working sandbox.
+        StageError: The engine failed.
+    """
+    run = RlRun(folder.resolve())
+    words = [
+        f"trainer.default_local_dir={run.checkpoints}",
+        f"trainer.rollout_data_dir={run.folder}/rollouts",
+        f"trainer.validation_data_dir={run.folder}/validation",
+        f"hydra.run.dir={run.folder}/hydra",
+        *overrides,
+    ]
+    if dry_run:
+        say(ppo_command(words, {"RETOOL_SANDBOX_URL": sandbox_url or "http://127.0.0.1:PORT"}).shell())
+        return run
+    config = compose_config("retool_ppo", words)
+    check_paths(resolved(config), PATH_KEYS)
+    write_resolved(config, run.folder / "config.yaml")
+    with working_sandbox(sandbox_url, run.folder / "sandbox.log") as url:
+        _train(run, words, url)
+    return run
+
+
+def _train(run: RlRun, words: list[str], url: str) -> None:
+    metrics = run.folder / "metrics"
+    attempt = attempt_file(metrics)
+    command = ppo_command(words, {"VERL_FILE_LOGGER_PATH": str(attempt), "RETOOL_SANDBOX_URL": url})
+    (run.folder / "command.sh").write_text(command.shell() + "\n")
+    try:
+        progress = RlProgress(attempt, run.folder / "rollouts")
+        run_engine("RL", command.argv, command.env, run.folder / "engine.log", progress)
+    finally:
+        merge_attempts(metrics, run.folder / "metrics.jsonl")
+
+
+@contextmanager
+def working_sandbox(url: str | None, log: Path) -> Iterator[str]:
+    """A sandbox that has just run a program: the one at ``url``, or an embedded one.
+
+    Raises:
+        SandboxError: It does not answer, or answers wrongly.
+    """
+    if url is None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with EmbeddedSandbox(log_file=log) as embedded:
+            _check(embedded.url)
+            yield embedded.url
+        return
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"--sandbox-url {url}: must start with http:// or https://")
+    _check(url)
+    yield url
+
+
+def _check(url: str) -> None:
+    result = SyncSandboxClient(url).run("print(6*7)")
+    if result.stdout.strip() != "42":
+        raise SandboxError(
+            f"the sandbox at {url} does not work: print(6*7) gave {result.status.value} "
+            f"{result.stdout.strip()[:80]!r} {result.message}"
+        )

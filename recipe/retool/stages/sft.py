@@ -1,0 +1,68 @@
+"""``retool sft``: the cold start, by verl's SFT trainer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipe.retool.stages.arguments import engine_arguments
+from recipe.retool.stages.commands import override_value, sft_command
+from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
+from recipe.retool.stages.metrics import attempt_file, merge_attempts
+from recipe.retool.stages.process import run_engine
+from recipe.retool.stages.progress import SftProgress, say
+
+
+@dataclass(frozen=True)
+class SftRun:
+    """Where an SFT run put what it made.
+
+    Attributes:
+        folder: The run folder: ``checkpoints/``, ``engine.log``, ``metrics.jsonl``, ``config.yaml``.
+    """
+
+    folder: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Holds ``global_step_N`` folders; what ``retool merge`` takes."""
+        return self.folder / "checkpoints"
+
+
+def main(argv: list[str]) -> int:
+    """Entry of the verb."""
+    args = engine_arguments("sft", argv)
+    run_sft(args.overrides, args.output, args.dry_run)
+    return 0
+
+
+def run_sft(overrides: Sequence[str], folder: Path, dry_run: bool = False) -> SftRun:
+    """Train, resuming from the last checkpoint in ``folder`` if there is one.
+
+    Args:
+        overrides: Hydra overrides of configs/retool_sft.yaml; ``device=`` and ``model=`` choose groups.
+        folder: Run folder.
+        dry_run: Print the command and stop.
+
+    Raises:
+        ConfigError: The config does not compose, or names a file that does not exist.
+        StageError: The engine failed.
+    """
+    run = SftRun(folder.resolve())
+    own = [f"trainer.default_local_dir={run.checkpoints}", f"hydra.run.dir={run.folder}/hydra"]
+    ranks = int(override_value(overrides, "trainer.n_gpus_per_node", "1"))
+    metrics = run.folder / "metrics"
+    if dry_run:
+        say(sft_command([*own, *overrides], ranks, {}).shell())
+        return run
+    words = [f"sft/{word}" if word.startswith(("device=", "model=")) else word for word in [*own, *overrides]]
+    config = compose_config("retool_sft", words)
+    check_paths(resolved(config), ["data.train_files", "model.path"])
+    write_resolved(config, run.folder / "config.yaml")
+    attempt = attempt_file(metrics)
+    command = sft_command([*own, *overrides], ranks, {"VERL_FILE_LOGGER_PATH": str(attempt)})
+    (run.folder / "command.sh").write_text(command.shell() + "\n")
+    try:
+        run_engine("SFT", command.argv, command.env, run.folder / "engine.log", SftProgress(attempt))
+    finally:
+        merge_attempts(metrics, run.folder / "metrics.jsonl")
+    return run
