@@ -1,5 +1,7 @@
 """Packaging of the ReTool recipe: the `recipe` namespace package and the `retool` command."""
 
+from pathlib import Path
+
 from setuptools import find_namespace_packages, setup
 
 # Rooms that need no engine (data, tools, sandbox, reward) run on these alone.
@@ -10,6 +12,7 @@ CORE = [
     "jinja2>=3.1",
     "math-verify[antlr4-9-3]>=0.9",
     "numpy>=1.26",
+    "psutil>=5.9",
     "pyarrow>=19",
     "requests>=2.32",
     "rich>=13",
@@ -18,14 +21,14 @@ CORE = [
 ]
 # torch comes from scripts/setup_env.sh: only PyTorch's own index tells CPU builds from CUDA builds.
 ENGINE = ["verl==0.9.1", "TransferQueue>=0.1.10", "transformers>=5.10.4,<5.11", "tensordict>=0.8,<=0.10"]
-DEV = ["hypothesis>=6.100", "mypy>=1.11", "pre-commit>=3.8", "psutil", "pytest>=8", "pytest-timeout>=2.3",
-       "ruff>=0.6", "sphinx>=8,<9", "types-requests"]  # fmt: skip
+DEV = ["hypothesis>=6.100", "mypy>=1.11", "pre-commit>=3.8", "pytest>=8", "pytest-timeout>=2.3",
+       "ruff>=0.6", "sphinx>=8,<9", "types-psutil", "types-requests"]  # fmt: skip
 
 setup(
     name="retool-recipe",
     version="0.1.0",
     description="ReTool (arXiv 2504.11536) on verl: SFT, merge, GRPO/PPO with tool calls, evaluation",
-    long_description=open("README.rst", encoding="utf-8").read(),
+    long_description=Path("README.rst").read_text(encoding="utf-8"),
     long_description_content_type="text/x-rst",
     license="Apache-2.0",
     python_requires=">=3.10,<3.13",

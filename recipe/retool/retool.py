@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from recipe.retool.verl_ext.agent_loop import ReToolAgentLoop
     from recipe.retool.verl_ext.dataset import CustomRLHFDataset
     from recipe.retool.verl_ext.tool import CodeInterpreterTool
+    from recipe.retool.verl_ext.tool import CodeInterpreterTool as CustomSandboxFusionTool
 
 __all__ = [
     "CodeInterpreterTool",

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.retool.device.profiles import environment
-
 from recipe.retool.errors import ConfigError
 
 DEFAULT_DEVICE = "cpu"
@@ -76,11 +75,9 @@ def sft_command(overrides: Sequence[str], ranks: int, extra_env: Mapping[str, st
 
 
 def merge_command(shards: Path, output: Path) -> EngineCommand:
-    """``python -m verl.model_merger merge`` for FSDP shards."""
+    """``python -m verl.model_merger merge`` for FSDP shards; it runs on the CPU of any host."""
     words = [sys.executable, "-m", "verl.model_merger", "merge", "--backend", "fsdp"]
-    return EngineCommand(
-        (*words, "--local_dir", str(shards), "--target_dir", str(output)), engine_env((), {})
-    )
+    return EngineCommand((*words, "--local_dir", str(shards), "--target_dir", str(output)), dict(os.environ))
 
 
 def override_value(overrides: Sequence[str], key: str, default: str = "") -> str:

@@ -29,8 +29,8 @@ def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
     os.environ.setdefault("RETOOL_HOME", str(home()))
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(config_dir=str(_verl_config()), version_base=None):
-            path = f"hydra.searchpath=[file://{home() / 'configs'}]"
+        with initialize_config_dir(config_dir=str(home() / "configs"), version_base=None):
+            path = f"hydra.searchpath=[file://{_verl_config()}]"
             return compose(name, overrides=[path, *overrides])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"configs/{name}.yaml: {error}") from error
@@ -79,9 +79,7 @@ def check_paths(values: dict[str, Any], keys: Sequence[str]) -> None:
 def _reachable(path: str) -> bool:
     if "://" in path or Path(path).expanduser().exists():
         return True
-    return (
-        path.count("/") == 1 and not path.startswith((".", "~", "/")) and not Path(path).suffix == ".parquet"
-    )
+    return path.count("/") == 1 and not path.startswith((".", "~", "/")) and Path(path).suffix != ".parquet"
 
 
 def _verl_config() -> Path:

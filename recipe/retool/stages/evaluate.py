@@ -62,8 +62,9 @@ def render(summary: EvalSummary) -> str:
     lines = [
         f"avg@{summary.samples} on {summary.problems} problems: {summary.accuracy:.1%} "
         f"(95% interval {summary.low:.1%} to {summary.high:.1%})",
-        f"tool-call rate {summary.tool_call_rate:.1%}, code pass rate {passed}, turns {summary.mean_turns:.2f}, "
-        f"response {summary.response_tokens:.0f} tokens, truncated {summary.truncated:.1%}",
+        f"tool-call rate {summary.tool_call_rate:.1%}, code pass rate {passed}, "
+        f"turns {summary.mean_turns:.2f}, response {summary.response_tokens:.0f} tokens, "
+        f"truncated {summary.truncated:.1%}",
     ]
     if summary.sandbox_unavailable:
         lines.append(f"warning: the sandbox did not answer {summary.sandbox_unavailable} calls")

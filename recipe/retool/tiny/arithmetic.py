@@ -1,9 +1,9 @@
 """The arithmetic task: problems on which a tiny model must learn WHEN to call the code interpreter.
 
 Easy problems (one-digit sums) can be answered in the head; hard ones (products of two-digit numbers)
-cannot, at this model size. The SFT mixture shows both habits on both kinds, so the cold-started model does not
-know when to use the tool: that is what GRPO then learns. ReTool's subject (arXiv 2504.11536) in
-miniature.
+cannot, at this model size. The SFT mixture shows both habits on both kinds, so the cold-started model
+does not know when to use the tool: that is what GRPO then learns. ReTool's subject (arXiv 2504.11536)
+in miniature.
 """
 
 import random
@@ -77,7 +77,7 @@ def sample_problems(split: str, seed: int, easy_share: float) -> Iterator[Proble
 
 
 def distinct_problems(split: str, seed: int, count: int, easy_share: float) -> list[Problem]:
-    """``count`` different problems with ``round(count * easy_share)`` easy ones, or all easy ones there are."""
+    """``count`` different problems, ``round(count * easy_share)`` of them easy (or all 81 easy ones)."""
     easy = [Problem(a, "+", b) for a in range(1, 10) for b in range(1, 10)]
     rng = random.Random(f"{split}-{seed}-easy")
     chosen = dict.fromkeys(rng.sample(easy, min(len(easy), round(count * easy_share))))

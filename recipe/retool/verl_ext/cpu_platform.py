@@ -87,7 +87,7 @@ class PlatformCPU(PlatformBase):
     def is_platform_available(self, use_smi_check: bool = False) -> bool:
         return False
 
-    def current_device(self) -> str:  # type: ignore[override]
+    def current_device(self) -> str:
         # verl passes this to Tensor.to(), where an integer means "accelerator number".
         return "cpu"
 

@@ -39,6 +39,7 @@ class CustomRLHFDataset(RLHFDataset):
     def maybe_filter_out_long_prompts(self, dataframe: Any = None) -> Any:
         """Filter, or with ``truncation=error`` and no filter, refuse rows above ``max_prompt_length``."""
         before = len(dataframe)
+        self.filter_overlong_prompts: bool
         if self.filter_overlong_prompts or self.truncation != "error":
             return super().maybe_filter_out_long_prompts(dataframe)
         self.filter_overlong_prompts = True

@@ -13,7 +13,10 @@ POLL_SECONDS = 0.2
 
 
 class QuickReplayBuffer(ReplayBuffer):
-    """``trainer.v1.sampler.custom_sampler`` of device=cpu. Knows no DAPO group filter, like any custom sampler."""
+    """``trainer.v1.sampler.custom_sampler`` of device=cpu.
+
+    Like any custom sampler it knows no DAPO group filter.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, poll_interval=POLL_SECONDS, **kwargs)
