@@ -1,5 +1,6 @@
 """Does a merged model compute what its shards compute?"""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,11 @@ def logits_gap(shards: Path, ranks: int, merged: Path) -> float:
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as hf_logging
 
+    hf_logging.disable_progress_bar()
+    # Unpickled shards carry a device mesh without its process groups; only torch.compile would mind.
+    logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)
     try:
         model = AutoModelForCausalLM.from_pretrained(merged, dtype="auto").eval()
         tokenizer = AutoTokenizer.from_pretrained(merged)

@@ -124,6 +124,9 @@ def save_tiny_model(folder: Path, seed: int) -> None:
     Raises:
         StageError: The folder cannot be written.
     """
+    from transformers.utils import logging as hf_logging
+
+    hf_logging.disable_progress_bar()
     tokenizer = build_tokenizer()
     model = build_model(seed, len(tokenizer), tokenizer.eos_token_id, tokenizer.pad_token_id)
     try:
