@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -77,22 +78,14 @@ def _wait(engine: subprocess.Popen[bytes], watch: Watch | None) -> None:
         watch()
 
 
-def _open_log(log: Path) -> "contextlib.AbstractContextManager[int]":
+def _open_log(log: Path) -> BinaryIO:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists():
             os.replace(log, log.with_name(log.name + ".1"))
-        return _closing(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644))
+        return log.open("wb")
     except OSError as error:
         raise StageError(f"cannot write the log {log}: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _closing(descriptor: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _become_subreaper() -> None:
