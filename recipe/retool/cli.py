@@ -1,6 +1,7 @@
 """The command ``retool``: one verb a stage. Each verb is loaded only when it is called."""
 
 import importlib
+import signal
 import sys
 from collections.abc import Callable
 
@@ -33,6 +34,9 @@ def main(argv: list[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help") or words[0] not in VERBS:
         sys.stderr.write(_usage(words[0] if words else ""))
         return 0 if words and words[0] in ("-h", "--help") else _BAD_INPUT
+    # SIGTERM ends like Ctrl-C, in order; and Ctrl-C works even where a shell started us with it ignored.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run: Callable[[list[str]], int] = importlib.import_module(VERBS[words[0]][0]).main
     try:
         return run(words[1:])
