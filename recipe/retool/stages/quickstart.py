@@ -26,7 +26,7 @@ class Settings:
 
     seed: int = 0
     sft_rows: int = 12800
-    sft_steps: int = 400
+    sft_steps: int = 600
     rl_steps: int = 20
     train_problems: int = 1024
     test_problems: int = 96

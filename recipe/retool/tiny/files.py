@@ -11,7 +11,7 @@ from recipe.retool.data.output import atomic_path
 from recipe.retool.tiny import arithmetic
 from recipe.retool.tiny.model import save_tiny_model
 
-TOOL_SHARE = 0.4  # of the SFT dialogues; the rest answer in the head
+TOOL_SHARE = 0.45  # of the SFT dialogues; the rest answer in the head
 EASY_SHARE = 0.2  # of the problems
 
 
