@@ -69,8 +69,8 @@ def test_calls_are_counted_per_trajectory(tool: CodeInterpreterTool) -> None:
         _execute(tool, parameters, agent_data=agent_data)
     stats = agent_data.extra_fields["tool_stats"]
     assert stats.pop("seconds") > 2
-    assert stats == {"calls": 6, "ok": 2, "errors": 1, "timeouts": 1, "bad_arguments": 2, "unavailable": 0, "unknown": 0,
-                     "code_lines": 5}  # fmt: skip
+    assert stats == {"calls": 6, "ok": 2, "errors": 1, "timeouts": 1, "bad_arguments": 2, "unavailable": 0,
+                     "unknown": 0, "code_lines": 5}  # fmt: skip
 
 
 def test_no_trajectory_no_count(tool: CodeInterpreterTool) -> None:
