@@ -66,12 +66,18 @@ def ppo_command(overrides: Sequence[str], extra_env: Mapping[str, str]) -> Engin
     )
 
 
+def sft_overrides(overrides: Sequence[str]) -> list[str]:
+    """``device=`` and ``model=`` as the SFT config names its groups; verl's has a ``model`` of its own."""
+    return [f"sft/{word}" if word.startswith(("device=", "model=")) else word for word in overrides]
+
+
 def sft_command(overrides: Sequence[str], ranks: int, extra_env: Mapping[str, str]) -> EngineCommand:
-    """``torchrun -m verl.trainer.sft_trainer`` with our config; ``device=`` and ``model=`` are its groups."""
-    mapped = [f"sft/{word}" if word.startswith(("device=", "model=")) else word for word in overrides]
+    """``torchrun -m verl.trainer.sft_trainer`` with our config (overrides as of ``sft_overrides``)."""
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
     words += ["-m", "verl.trainer.sft_trainer", "--config-dir", str(home() / "configs")]
-    return EngineCommand((*words, "--config-name", "retool_sft", *mapped), engine_env(overrides, extra_env))
+    return EngineCommand(
+        (*words, "--config-name", "retool_sft", *overrides), engine_env(overrides, extra_env)
+    )
 
 
 def merge_command(shards: Path, output: Path) -> EngineCommand:

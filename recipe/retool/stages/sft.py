@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.retool.stages.arguments import engine_arguments
-from recipe.retool.stages.commands import override_value, sft_command
+from recipe.retool.stages.commands import override_value, sft_command, sft_overrides
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.process import run_engine
@@ -49,17 +49,17 @@ def run_sft(overrides: Sequence[str], folder: Path, dry_run: bool = False) -> Sf
     """
     run = SftRun(folder.resolve())
     own = [f"trainer.default_local_dir={run.checkpoints}", f"hydra.run.dir={run.folder}/hydra"]
+    words = sft_overrides([*own, *overrides])
     ranks = int(override_value(overrides, "trainer.n_gpus_per_node", "1"))
     metrics = run.folder / "metrics"
     if dry_run:
-        say(sft_command([*own, *overrides], ranks, {}).shell())
+        say(sft_command(words, ranks, {}).shell())
         return run
-    words = [f"sft/{word}" if word.startswith(("device=", "model=")) else word for word in [*own, *overrides]]
     config = compose_config("retool_sft", words)
     check_paths(resolved(config), ["data.train_files", "model.path"])
     write_resolved(config, run.folder / "config.yaml")
     attempt = attempt_file(metrics)
-    command = sft_command([*own, *overrides], ranks, {"VERL_FILE_LOGGER_PATH": str(attempt)})
+    command = sft_command(words, ranks, {"VERL_FILE_LOGGER_PATH": str(attempt)})
     (run.folder / "command.sh").write_text(command.shell() + "\n")
     try:
         run_engine("SFT", command.argv, command.env, run.folder / "engine.log", SftProgress(attempt))
