@@ -27,7 +27,7 @@ class Settings:
     seed: int = 0
     sft_rows: int = 12800
     sft_steps: int = 600
-    rl_steps: int = 20
+    rl_steps: int = 12
     train_problems: int = 1024
     test_problems: int = 96
 
@@ -124,8 +124,8 @@ def _reinforce(ledger: Ledger, task: TaskFiles, cold: Path, settings: Settings) 
                     f"data.val_files={task.test}",
                     f"actor_rollout_ref.model.path={cold}",
                     f"trainer.total_training_steps={settings.rl_steps}",
-                    "trainer.save_freq=5",
-                    "trainer.test_freq=10",
+                    "trainer.save_freq=4",
+                    "trainer.test_freq=6",
                     "trainer.max_actor_ckpt_to_keep=2",
                 ],
                 folder,
