@@ -29,7 +29,7 @@ class Settings:
     sft_steps: int = 600
     rl_steps: int = 12
     train_problems: int = 1024
-    test_problems: int = 96
+    test_problems: int = 384
 
 
 def main(argv: list[str]) -> int:
