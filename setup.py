@@ -9,7 +9,6 @@ CORE = [
     "fastapi>=0.115",
     "httpx>=0.27",
     "hydra-core>=1.3",
-    "jinja2>=3.1",
     "math-verify[antlr4-9-3]>=0.9",
     "numpy>=1.26",
     "psutil>=5.9",

@@ -43,6 +43,9 @@ def main(argv: list[str] | None = None) -> int:
     except RetoolError as error:
         sys.stderr.write(f"error: {error}\n")
         return _BAD_INPUT
+    except OSError as error:  # a path that cannot be read or written, a full disk
+        sys.stderr.write(f"error: {error}\n")
+        return _BAD_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; everything that was started has been ended\n")
         return _INTERRUPTED

@@ -45,8 +45,7 @@ class CallSettings:
 
     def __post_init__(self) -> None:
         """Refuse what can never work before the first call."""
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_http_address(self.url):
             raise ConfigError(
                 f"sandbox_url: {self.url!r} is not an http address such as http://127.0.0.1:8080"
             )
@@ -220,6 +219,14 @@ class SyncSandboxClient:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+
+def _is_http_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as an IPv6 address without its closing bracket
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _json(response: httpx.Response | requests.Response) -> object:

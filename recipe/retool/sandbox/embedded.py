@@ -27,10 +27,11 @@ def listen(host: str, port: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
         sock.listen(2048)
-    except OSError as error:
+    except (OSError, OverflowError) as error:  # OverflowError: a port above 65535
         sock.close()
+        reason = getattr(error, "strerror", None) or error
         raise SandboxError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another --port, or 0 for a free one"
+            f"cannot listen on {host}:{port}: {reason}; choose another --port, or 0 for a free one"
         ) from error
     return sock
 

@@ -11,7 +11,7 @@ from recipe.retool.device.profiles import environment
 from recipe.retool.errors import ConfigError
 
 DEFAULT_DEVICE = "cpu"
-_OWN_VARIABLES = ("RETOOL_", "VERL_", "VLLM_", "RAY_", "HF_", "OMP_", "TOKENIZERS_")
+_OWN_VARIABLES = ("RETOOL_", "VERL_", "VLLM_", "TOKENIZERS_")
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,9 @@ class EngineCommand:
     env: Mapping[str, str]
 
     def shell(self) -> str:
-        """The command as a shell line, with the variables that this recipe sets."""
-        base = os.environ
-        ours = {
-            name: value
-            for name, value in sorted(self.env.items())
-            if name.startswith(_OWN_VARIABLES) and base.get(name) != value
-        }
-        words = [f"{name}={shlex.quote(value)}" for name, value in ours.items()]
+        """The command as a shell line that works elsewhere: with all variables of recipe and engines."""
+        ours = [(name, value) for name, value in sorted(self.env.items()) if name.startswith(_OWN_VARIABLES)]
+        words = [f"{name}={shlex.quote(value)}" for name, value in ours]
         return " ".join([*words, *map(shlex.quote, self.argv)])
 
 
@@ -86,7 +81,7 @@ def merge_command(shards: Path, output: Path) -> EngineCommand:
     return EngineCommand((*words, "--local_dir", str(shards), "--target_dir", str(output)), dict(os.environ))
 
 
-def override_value(overrides: Sequence[str], key: str, default: str = "") -> str:
-    """The last value that the overrides give to a key."""
-    found = [w.split("=", 1)[1] for w in overrides if w.split("=", 1)[0].lstrip("+") == key and "=" in w]
-    return found[-1] if found else default
+def assign(key: str, value: object) -> str:
+    """``key='value'`` in Hydra's grammar, for values such as paths that may hold any character."""
+    text = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{text}'"

@@ -1,10 +1,12 @@
 """``retool evaluate``: accuracy and tool use of one model, by the very validation that training runs."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from recipe.retool.stages.arguments import engine_arguments
+from recipe.retool.stages.commands import assign
 from recipe.retool.stages.metrics import read_trajectories
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.rl import rl_parser, run_rl
@@ -40,14 +42,16 @@ def run_evaluation(
         ConfigError, SandboxError, StageError: As ``run_rl``.
     """
     words = [
-        f"data.train_files={data}",
-        f"data.val_files={data}",
-        f"actor_rollout_ref.model.path={model}",
+        assign("data.train_files", data),
+        assign("data.val_files", data),
+        assign("actor_rollout_ref.model.path", model),
         "trainer.val_only=True",
         "trainer.val_before_train=True",
         "trainer.resume_mode=disable",
         *overrides,
     ]
+    if not dry_run:  # metrics of an earlier evaluation in this folder are not ours
+        shutil.rmtree(folder / "metrics", ignore_errors=True)
     run = run_rl(words, folder, sandbox_url, dry_run)
     if dry_run:
         return None

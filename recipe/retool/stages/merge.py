@@ -128,5 +128,5 @@ def complete_ranks(folder: Path) -> int:
 
 
 def _step_of(folder: Path) -> int:
-    match = re.search(r"global_step_(\d+)", str(folder))
-    return int(match.group(1)) if match else -1
+    found = re.findall(r"global_step_(\d+)", str(folder))
+    return int(found[-1]) if found else -1

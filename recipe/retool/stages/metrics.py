@@ -8,6 +8,8 @@ from typing import Any
 
 from recipe.retool.errors import StageError
 
+_ATTEMPTS = "attempt_*.jsonl"
+
 
 @dataclass(frozen=True)
 class StepMetrics:
@@ -41,13 +43,18 @@ class MetricsTail:
 def attempt_file(folder: Path) -> Path:
     """A new file for one attempt: verl's logger truncates its file, and a resumed run must not lose any."""
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"attempt_{len(list(folder.glob('attempt_*.jsonl'))) + 1}.jsonl"
+    last = max(map(_attempt_number, folder.glob(_ATTEMPTS)), default=0)
+    return folder / f"attempt_{last + 1}.jsonl"
+
+
+def _attempt_number(path: Path) -> int:
+    return int(path.stem.split("_")[1])
 
 
 def merge_attempts(folder: Path, target: Path) -> list[StepMetrics]:
     """Write the metrics of all attempts to ``target``, one line a step; a repeated step keeps the last."""
     by_step: dict[int, dict[str, Any]] = {}
-    for path in sorted(folder.glob("attempt_*.jsonl"), key=lambda p: int(p.stem.split("_")[1])):
+    for path in sorted(folder.glob(_ATTEMPTS), key=_attempt_number):
         for record in MetricsTail(path).new():
             by_step.setdefault(record.step, {}).update(record.data)
     records = [StepMetrics(step, by_step[step]) for step in sorted(by_step)]
@@ -63,7 +70,10 @@ def read_trajectories(path: Path) -> list[dict[str, Any]]:
         StageError: The file is missing, empty or half-written.
     """
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = path.read_text(encoding="utf-8").split(
+            "\n"
+        )  # splitlines() also cuts at U+2028 inside a string
+        rows = [json.loads(line) for line in lines if line.strip()]
     except FileNotFoundError:
         raise StageError(f"no trajectories at {path}: the engine ended before it wrote them") from None
     except (OSError, ValueError) as error:

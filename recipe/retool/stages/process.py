@@ -12,8 +12,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -64,7 +65,8 @@ def run_engine(
         try:
             _wait(engine, watch)
         finally:
-            _end_all(engine, before)
+            with _undisturbed():
+                _end_all(engine, before)
     if engine.returncode != 0:
         raise StageError(f"{name} failed (exit code {engine.returncode}); full log: {log}\n{last_error(log)}")
 
@@ -97,6 +99,20 @@ def _die_with_parent() -> None:
     """In the child: get SIGTERM when this process dies; Ray's driver then shuts its cluster down."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second Ctrl-C must not stop the clean-up half-way (signal handlers belong to the main thread)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _descendants() -> set[psutil.Process]:

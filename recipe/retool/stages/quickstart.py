@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from recipe.retool.stages.commands import assign
 from recipe.retool.stages.evaluate import run_evaluation
 from recipe.retool.stages.ledger import Ledger, open_ledger
 from recipe.retool.stages.merge import run_merge
@@ -69,8 +70,8 @@ def run_quickstart(folder: Path, settings: Settings) -> dict[str, Any]:
             "evaluate", f"base model on the {settings.test_problems} held-out problems"
         ) as todo:
             if todo:
-                overrides = [*_rl_overrides(settings), "data.train_batch_size=32"]
-                run_evaluation(str(task.base), str(task.test), folder / "evaluate_base", overrides)
+                output = folder / "evaluate_base"
+                run_evaluation(str(task.base), str(task.test), output, _rl_overrides(settings))
         summary = _summary(ledger, settings)
     say(render(summary))
     say(f"everything to reproduce and inspect it: {folder}")
@@ -85,8 +86,8 @@ def _cold_start(ledger: Ledger, task: TaskFiles, settings: Settings) -> Path:
                 [
                     "device=cpu",
                     "model=tiny",
-                    f"data.train_files={task.sft}",
-                    f"model.path={task.base}",
+                    assign("data.train_files", task.sft),
+                    assign("model.path", task.base),
                     f"trainer.seed={settings.seed}",
                     f"trainer.total_training_steps={settings.sft_steps}",
                     "trainer.total_epochs=1000",
@@ -120,9 +121,9 @@ def _reinforce(ledger: Ledger, task: TaskFiles, cold: Path, settings: Settings) 
             run_rl(
                 [
                     *_rl_overrides(settings),
-                    f"data.train_files={task.train}",
-                    f"data.val_files={task.test}",
-                    f"actor_rollout_ref.model.path={cold}",
+                    assign("data.train_files", task.train),
+                    assign("data.val_files", task.test),
+                    assign("actor_rollout_ref.model.path", cold),
                     f"trainer.total_training_steps={settings.rl_steps}",
                     "trainer.save_freq=4",
                     "trainer.test_freq=6",

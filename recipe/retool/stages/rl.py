@@ -10,7 +10,8 @@ from recipe.retool.errors import ConfigError, SandboxError
 from recipe.retool.sandbox.client import SyncSandboxClient
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
 from recipe.retool.stages.arguments import engine_arguments, engine_parser
-from recipe.retool.stages.commands import ppo_command
+from recipe.retool.stages.checks import check_batch, check_reward
+from recipe.retool.stages.commands import assign, ppo_command
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.process import run_engine
@@ -72,17 +73,20 @@ def run_rl(
     """
     run = RlRun(folder.resolve())
     words = [
-        f"trainer.default_local_dir={run.checkpoints}",
-        f"trainer.rollout_data_dir={run.folder}/rollouts",
-        f"trainer.validation_data_dir={run.folder}/validation",
-        f"hydra.run.dir={run.folder}/hydra",
+        assign("trainer.default_local_dir", run.checkpoints),
+        assign("trainer.rollout_data_dir", run.folder / "rollouts"),
+        assign("trainer.validation_data_dir", run.folder / "validation"),
+        assign("hydra.run.dir", run.folder / "hydra"),
         *overrides,
     ]
     if dry_run:
         say(ppo_command(words, {"RETOOL_SANDBOX_URL": sandbox_url or "http://127.0.0.1:PORT"}).shell())
         return run
     config = compose_config("retool_ppo", words)
-    check_paths(resolved(config), PATH_KEYS)
+    values = resolved(config)
+    check_paths(values, PATH_KEYS)
+    check_reward(values)
+    check_batch(values)
     write_resolved(config, run.folder / "config.yaml")
     with working_sandbox(sandbox_url, run.folder / "sandbox.log") as url:
         _train(run, words, url)

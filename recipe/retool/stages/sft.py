@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recipe.retool.errors import ConfigError
 from recipe.retool.stages.arguments import engine_arguments
-from recipe.retool.stages.commands import override_value, sft_command, sft_overrides
+from recipe.retool.stages.commands import assign, sft_command, sft_overrides
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.process import run_engine
@@ -48,15 +49,21 @@ def run_sft(overrides: Sequence[str], folder: Path, dry_run: bool = False) -> Sf
         StageError: The engine failed.
     """
     run = SftRun(folder.resolve())
-    own = [f"trainer.default_local_dir={run.checkpoints}", f"hydra.run.dir={run.folder}/hydra"]
+    own = [
+        assign("trainer.default_local_dir", run.checkpoints),
+        assign("hydra.run.dir", run.folder / "hydra"),
+    ]
     words = sft_overrides([*own, *overrides])
-    ranks = int(override_value(overrides, "trainer.n_gpus_per_node", "1"))
     metrics = run.folder / "metrics"
+    config = compose_config("retool_sft", words)
+    values = resolved(config)
+    ranks = values["trainer"]["n_gpus_per_node"]
+    if not isinstance(ranks, int) or ranks < 1:
+        raise ConfigError(f"trainer.n_gpus_per_node={ranks}: must be a whole number of ranks")
     if dry_run:
         say(sft_command(words, ranks, {}).shell())
         return run
-    config = compose_config("retool_sft", words)
-    check_paths(resolved(config), ["data.train_files", "model.path"])
+    check_paths(values, ["data.train_files", "model.path"])
     write_resolved(config, run.folder / "config.yaml")
     attempt = attempt_file(metrics)
     command = sft_command(words, ranks, {"VERL_FILE_LOGGER_PATH": str(attempt)})

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recipe.retool.data.prompts import with_instruction
+from recipe.retool.data.rl import AGENT_NAME
 from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA, TOOL_NAME
 
 DATA_SOURCE = "retool/arithmetic"
@@ -33,10 +34,6 @@ class Problem:
     def hard(self) -> bool:
         """True for a product of two-digit numbers."""
         return self.op == "*"
-
-    @property
-    def difficulty(self) -> str:
-        return "hard" if self.hard else "easy"
 
     @property
     def expression(self) -> str:
@@ -135,9 +132,8 @@ def rl_row(problem: Problem, split: str, index: int) -> dict[str, Any]:
             "index": str(index),
             "split": split,
             "question": problem.expression,
-            "difficulty": problem.difficulty,
         },
-        "agent_name": "retool_agent",
+        "agent_name": AGENT_NAME,
     }
 
 

@@ -38,11 +38,6 @@ class ToolOutcome:
     seconds: float = 0.0
     code_lines: int = 0
 
-    @property
-    def ok(self) -> bool:
-        """True when the program ran to its end without an error."""
-        return self.kind == ExecutionStatus.OK.value
-
 
 class CodeInterpreter:
     """Executes calls of the ``code_interpreter`` tool.

@@ -21,10 +21,11 @@ NO_OUTPUT = "(no output; use print() to see a value)"
 _UNAVAILABLE = "[the code interpreter is not available at the moment; this is not an error in the code]"
 
 _TAGS = "tool_response|tool_call|tools|interpreter|code|answer|think|s|start_of_turn|end_of_turn|bos|eos"
-_MARKUP = re.compile(rf"<(?=\s*/?\s*(?:{_TAGS})\s*>|[|｜][^<>|｜\n]{{1,60}}[|｜]>)", re.IGNORECASE)
+_MARKUP = re.compile(rf"<(?=\s*(?:/\s*)?(?:{_TAGS})\s*>|[|｜][^<>|｜\n]{{1,60}}[|｜]>)", re.IGNORECASE)
 
 # Random names of a run's folder and file, ours and SandboxFusion's, and where Python lives on this host.
-_RUN_FOLDER = re.compile(r"(?:/[\w.+-]+)*/tmp[a-z0-9_]{8}/")
+# The look-behind keeps the search linear in outputs full of slashes.
+_RUN_FOLDER = re.compile(r"(?<![\w.+-])(?:/[\w.+-]+)*/tmp[a-z0-9_]{8}/")
 _RUN_FILE = re.compile(r"\btmp[a-z0-9_]{8}\.py\b")
 _LIBRARY = re.compile(r'(?<=File ")[^"\n]*/(?:site-packages|dist-packages|lib/python3\.\d+)/(?=[^"\n]*")')
 

@@ -1,0 +1,41 @@
+"""What can be found wrong with an RL config before Ray and vLLM are up, besides paths."""
+
+from pathlib import Path
+from typing import Any
+
+from recipe.retool.errors import ConfigError
+from recipe.retool.reward.score import RewardSettings
+
+OWN_REWARD = "pkg://recipe.retool.retool"
+
+
+def check_reward(values: dict[str, Any]) -> None:
+    """Refuse unknown or impossible ``reward_kwargs`` of this recipe's ``compute_score``.
+
+    Raises:
+        ConfigError: Names the key.
+    """
+    reward = values["reward"]["custom_reward_function"]
+    if reward["path"] == OWN_REWARD:
+        RewardSettings.from_kwargs(reward.get("reward_kwargs") or {}, strict=True)
+
+
+def check_batch(values: dict[str, Any]) -> None:
+    """Refuse local training files that hold less than one batch: verl then divides by zero steps.
+
+    Raises:
+        ConfigError: Names the key and both numbers.
+    """
+    import pyarrow.parquet as pq
+
+    data = values["data"]
+    files = data["train_files"] if isinstance(data["train_files"], list) else [data["train_files"]]
+    paths = [Path(str(file)).expanduser() for file in files]
+    if values["trainer"].get("val_only") or not all(p.is_file() and p.suffix == ".parquet" for p in paths):
+        return
+    rows = sum(pq.read_metadata(path).num_rows for path in paths)
+    if rows < data["train_batch_size"]:
+        raise ConfigError(
+            f"data.train_files has {rows} rows, fewer than data.train_batch_size={data['train_batch_size']}: "
+            "set a smaller batch (and actor_rollout_ref.actor.ppo_mini_batch_size) or use more data"
+        )
