@@ -1,8 +1,11 @@
 """The command `retool`."""
 
+from pathlib import Path
+
 import pytest
 
 from recipe.retool.cli import VERBS, main
+from recipe.retool.stages.commands import home, ppo_command
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -34,3 +37,27 @@ def test_dry_run_prints_verl_s_own_command(capsys: pytest.CaptureFixture[str]) -
 def test_a_missing_file_stops_before_ray_starts(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rl", "data.train_files=no.parquet", "data.val_files=no.parquet"]) == 2
     assert "data.train_files=no.parquet: no such file" in capsys.readouterr().err
+
+
+def test_ranks_must_be_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["sft", "--dry-run", "data.train_files=a", "model.path=b", "trainer.n_gpus_per_node=two"]
+    assert main(words) == 2
+    assert "trainer.n_gpus_per_node=two" in capsys.readouterr().err
+
+
+def test_a_file_in_place_of_the_run_folder_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("")
+    (tmp_path / "a").write_text("")
+    files = [f"data.train_files={tmp_path}/a", f"model.path={tmp_path}"]
+    assert main(["sft", *files, "--output", str(tmp_path / "out")]) == 2
+    assert str(tmp_path / "out") in capsys.readouterr().err
+
+
+def test_the_written_command_does_not_depend_on_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETOOL_HOME", str(home()))
+    monkeypatch.setenv("VERL_PLATFORM", "cpu")
+    line = ppo_command(["device=cpu"], {}).shell()
+    assert f"RETOOL_HOME={home()}" in line
+    assert "VERL_PLATFORM=cpu" in line

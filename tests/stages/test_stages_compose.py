@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recipe.retool.errors import ConfigError
+from recipe.retool.stages.checks import check_batch, check_reward
+from recipe.retool.stages.commands import assign
 from recipe.retool.stages.compose import check_paths, compose_config, resolved
 
 FILES = ["data.train_files=a.parquet", "data.val_files=b.parquet"]
@@ -15,6 +19,27 @@ def test_rl_config_composes_and_resolves(algorithm: str) -> None:
     values = resolved(compose_config("retool_ppo", [f"algorithm={algorithm}", *FILES]))
     assert values["reward"]["custom_reward_function"]["path"] == "pkg://recipe.retool.retool"
     assert values["trainer"]["device"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    "text", ["/tmp/run (1)", "/home/josé/x", "/tmp/lr=1e-5", "a,b", "it's", "a\\b", "a\\", "[a]"]
+)
+def test_a_path_may_hold_any_character(text: str) -> None:
+    config = compose_config("retool_ppo", [*FILES, assign("trainer.default_local_dir", text)])
+    assert config.trainer.default_local_dir == text
+
+
+def test_a_misspelt_reward_setting_is_named() -> None:
+    word = "+reward.custom_reward_function.reward_kwargs.tool_bonnus=0"
+    with pytest.raises(ConfigError, match="tool_bonnus"):
+        check_reward(resolved(compose_config("retool_ppo", [*FILES, word])))
+
+
+def test_less_data_than_a_batch_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"prompt": ["a"]}), tmp_path / "a.parquet")
+    config = compose_config("retool_ppo", [assign("data.train_files", tmp_path / "a.parquet"), FILES[1]])
+    with pytest.raises(ConfigError, match=r"has 1 rows, fewer than data\.train_batch_size=32"):
+        check_batch(resolved(config))
 
 
 def test_command_line_beats_groups() -> None:

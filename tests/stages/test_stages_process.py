@@ -1,6 +1,8 @@
 """Engines as child processes."""
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -43,6 +45,34 @@ def test_ctrl_c_ends_the_engine_and_its_daemon(tmp_path: Path) -> None:
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         run_engine("e", [sys.executable, "-c", DAEMON, str(pid_file), "600"], os.environ, tmp_path / "log")
+    assert gone(int(pid_file.read_text()))
+
+
+STUBBORN = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+open(sys.argv[1], "w").write(str(__import__("os").getpid()))
+time.sleep(600)
+"""
+RUNNER = """
+import os, sys
+from pathlib import Path
+from recipe.retool.stages import process
+process._GRACE_SECONDS = 3.0
+process.run_engine("e", [sys.executable, "-c", sys.argv[1], sys.argv[2]], os.environ, Path(sys.argv[3]))
+"""
+
+
+def test_a_second_ctrl_c_does_not_stop_the_clean_up(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    words = [sys.executable, "-c", RUNNER, STUBBORN, str(pid_file), str(tmp_path / "log")]
+    runner = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    while not (pid_file.exists() and pid_file.read_text()):
+        time.sleep(0.05)
+    for _ in range(2):
+        runner.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    runner.wait(30)
     assert gone(int(pid_file.read_text()))
 
 

@@ -70,6 +70,16 @@ def test_unreadable_trajectories_are_a_clear_error(tmp_path: Path, text: str | N
         read_trajectories(path)
 
 
+def test_a_line_separator_inside_an_answer_does_not_cut_its_row(tmp_path: Path) -> None:
+    (tmp_path / "0.jsonl").write_text(json.dumps({"output": "a\u2028b\x85c"}, ensure_ascii=False) + "\n")
+    assert read_trajectories(tmp_path / "0.jsonl") == [{"output": "a\u2028b\x85c"}]
+
+
+def test_an_attempt_never_takes_the_name_of_a_later_one(tmp_path: Path) -> None:
+    (tmp_path / "attempt_2.jsonl").write_text("")
+    assert attempt_file(tmp_path).name == "attempt_3.jsonl"
+
+
 def test_avg_at_k_weighs_problems_alike() -> None:
     rows = [ROW, {**ROW, "uid": "a_1_0", "acc": 0.0}, {**ROW, "uid": "b_0_0", "acc": 0.0}]
     summary = summarise(rows)

@@ -165,3 +165,9 @@ def test_never_empty_and_never_surrounded_by_newlines(result: ExecutionResult) -
 def test_doing_it_twice_changes_nothing(output: str) -> None:
     once = recorded_result_text(output)
     assert recorded_result_text(once) == once
+
+
+@pytest.mark.parametrize("text", ["/".join(map(str, range(20000))), "/a" * 50000, "<" + " " * 50000])
+def test_a_megabyte_of_slashes_or_blanks_takes_no_time_to_tidy(text: str) -> None:
+    # Quadratic patterns need minutes for this; the time limit of the test suite would end them.
+    assert recorded_result_text(text)

@@ -1,6 +1,7 @@
 """The exact commands of the engines: what `retool` runs, and what --dry-run prints."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -83,5 +84,6 @@ def merge_command(shards: Path, output: Path) -> EngineCommand:
 
 def assign(key: str, value: object) -> str:
     """``key='value'`` in Hydra's grammar, for values such as paths that may hold any character."""
-    text = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    # In Hydra's quotes a backslash is itself, except before a quote.
+    text = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (r"\'" if m[2] else ""), str(value))
     return f"{key}='{text}'"

@@ -70,9 +70,8 @@ def read_trajectories(path: Path) -> list[dict[str, Any]]:
         StageError: The file is missing, empty or half-written.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split(
-            "\n"
-        )  # splitlines() also cuts at U+2028 inside a string
+        # Not splitlines(): it also cuts at U+2028 and the like, which verl writes inside strings.
+        lines = path.read_text(encoding="utf-8").split("\n")
         rows = [json.loads(line) for line in lines if line.strip()]
     except FileNotFoundError:
         raise StageError(f"no trajectories at {path}: the engine ended before it wrote them") from None
