@@ -61,3 +61,11 @@ def test_the_written_command_does_not_depend_on_our_environment(monkeypatch: pyt
     line = ppo_command(["device=cpu"], {}).shell()
     assert f"RETOOL_HOME={home()}" in line
     assert "VERL_PLATFORM=cpu" in line
+
+
+def test_a_micro_batch_that_does_not_divide_comes_with_one_that_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["sft", "--dry-run", "data.train_files=a", "model.path=b", "trainer.n_gpus_per_node=2"]
+    assert main(words) == 2
+    assert "data.micro_batch_size_per_gpu=32: set the latter to 16" in capsys.readouterr().err

@@ -29,7 +29,8 @@ def retool(*words: str) -> str:
 
 def test_two_ranks_train_and_their_shards_merge(task: TaskFiles, tmp_path: Path) -> None:
     words = ["device=cpu", "model=tiny", f"data.train_files={task.sft}", f"model.path={task.base}"]
-    retool("sft", *words, *STEPS, "trainer.n_gpus_per_node=2", "--output", str(tmp_path / "sft"))
+    ranks = ["trainer.n_gpus_per_node=2", "data.micro_batch_size_per_gpu=16"]
+    retool("sft", *words, *STEPS, *ranks, "--output", str(tmp_path / "sft"))
     retool("merge", str(tmp_path / "sft" / "checkpoints"))
     record = json.loads((tmp_path / "sft" / "hf" / "retool_merge.json").read_text())
     assert (record["step"], record["ranks"]) == (2, 2)

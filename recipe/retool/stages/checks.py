@@ -1,5 +1,6 @@
-"""What can be found wrong with an RL config before Ray and vLLM are up, besides paths."""
+"""What can be found wrong with a config before an engine starts, besides paths."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -38,4 +39,22 @@ def check_batch(values: dict[str, Any]) -> None:
         raise ConfigError(
             f"data.train_files has {rows} rows, fewer than data.train_batch_size={data['train_batch_size']}: "
             "set a smaller batch (and actor_rollout_ref.actor.ppo_mini_batch_size) or use more data"
+        )
+
+
+def check_micro_batch(values: dict[str, Any]) -> None:
+    """Refuse an SFT batch that its ranks and micro-batches do not divide.
+
+    Raises:
+        ConfigError: Names the keys and a micro-batch that fits.
+    """
+    data, ranks = values["data"], values["trainer"]["n_gpus_per_node"] * values["trainer"]["nnodes"]
+    batch, micro = data["train_batch_size"], data["micro_batch_size_per_gpu"]
+    share = batch // ranks
+    if batch % ranks:
+        raise ConfigError(f"data.train_batch_size={batch} is not divisible by {ranks} ranks")
+    if not data["use_dynamic_bsz"] and share % micro:
+        raise ConfigError(
+            f"data.train_batch_size={batch} gives each of {ranks} ranks {share} rows, not a multiple of "
+            f"data.micro_batch_size_per_gpu={micro}: set the latter to {math.gcd(share, micro)}"
         )

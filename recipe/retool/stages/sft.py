@@ -6,6 +6,7 @@ from pathlib import Path
 
 from recipe.retool.errors import ConfigError
 from recipe.retool.stages.arguments import engine_arguments
+from recipe.retool.stages.checks import check_micro_batch
 from recipe.retool.stages.commands import assign, sft_command, sft_overrides
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
@@ -60,6 +61,7 @@ def run_sft(overrides: Sequence[str], folder: Path, dry_run: bool = False) -> Sf
     ranks = values["trainer"]["n_gpus_per_node"]
     if not isinstance(ranks, int) or ranks < 1:
         raise ConfigError(f"trainer.n_gpus_per_node={ranks}: must be a whole number of ranks")
+    check_micro_batch(values)
     if dry_run:
         say(sft_command(words, ranks, {}).shell())
         return run
