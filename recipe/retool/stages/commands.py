@@ -70,6 +70,7 @@ def sft_overrides(overrides: Sequence[str]) -> list[str]:
 def sft_command(overrides: Sequence[str], ranks: int, extra_env: Mapping[str, str]) -> EngineCommand:
     """``torchrun -m verl.trainer.sft_trainer`` with our config (overrides as of ``sft_overrides``)."""
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+    words += ["--local-addr=127.0.0.1"]  # not the name of the host, which may not resolve in a container
     words += ["-m", "verl.trainer.sft_trainer", "--config-dir", str(home() / "configs")]
     return EngineCommand(
         (*words, "--config-name", "retool_sft", *overrides), engine_env(overrides, extra_env)
