@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import urlsplit
 
 import requests
 
@@ -73,6 +74,7 @@ class EmbeddedSandbox:
         self._start_seconds = start_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
+        self._failed = False  # the last revival did not succeed
         self._folder = ""
         self._url = ""
 
@@ -141,6 +143,25 @@ class EmbeddedSandbox:
                     time.sleep(0.05)
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise SandboxError(f"the embedded sandbox did not come up; the end of its log:\n{tail}")
+
+    def revive(self) -> int | None:
+        """Start the server again, on the same port, when it has ended by itself.
+
+        Returns:
+            The exit code that it ended with; None when it runs or was never started.
+
+        Raises:
+            SandboxError: It does not come up again; a later call tries again.
+        """
+        code = self._process.poll() if self._process is not None else None
+        if code is not None:
+            self._port = urlsplit(self._url).port or self._port
+            self.stop()
+        if code is not None or self._failed:
+            self._failed = True
+            self.start()
+            self._failed = False
+        return code
 
     def stop(self) -> None:
         """Stop the server, its programs and its files; a second call does nothing."""

@@ -1,14 +1,10 @@
 """``retool rl``: reinforcement learning with tool calls, by verl's main_ppo."""
 
 import argparse
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe.retool.errors import ConfigError, SandboxError
-from recipe.retool.sandbox.client import SyncSandboxClient
-from recipe.retool.sandbox.embedded import EmbeddedSandbox
 from recipe.retool.stages.arguments import engine_arguments, engine_parser
 from recipe.retool.stages.checks import check_batch, check_reward
 from recipe.retool.stages.commands import assign, ppo_command
@@ -16,6 +12,7 @@ from recipe.retool.stages.compose import check_paths, compose_config, resolved, 
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import RlProgress, say
+from recipe.retool.stages.sandbox_watch import SandboxWatch, working_sandbox
 
 PATH_KEYS = ("data.train_files", "data.val_files", "actor_rollout_ref.model.path")
 
@@ -88,46 +85,23 @@ def run_rl(
     check_reward(values)
     check_batch(values)
     write_resolved(config, run.folder / "config.yaml")
-    with working_sandbox(sandbox_url, run.folder / "sandbox.log") as url:
-        _train(run, words, url)
+    with working_sandbox(sandbox_url, run.folder / "sandbox.log") as sandbox:
+        _train(run, words, sandbox)
     return run
 
 
-def _train(run: RlRun, words: list[str], url: str) -> None:
+def _train(run: RlRun, words: list[str], sandbox: SandboxWatch) -> None:
     metrics = run.folder / "metrics"
     attempt = attempt_file(metrics)
-    command = ppo_command(words, {"VERL_FILE_LOGGER_PATH": str(attempt), "RETOOL_SANDBOX_URL": url})
+    command = ppo_command(words, {"VERL_FILE_LOGGER_PATH": str(attempt), "RETOOL_SANDBOX_URL": sandbox.url})
     (run.folder / "command.sh").write_text(command.shell() + "\n")
+    progress = RlProgress(attempt, run.folder / "rollouts")
+
+    def watch() -> None:
+        progress()
+        sandbox()
+
     try:
-        progress = RlProgress(attempt, run.folder / "rollouts")
-        run_engine("RL", command.argv, command.env, run.folder / "engine.log", progress)
+        run_engine("RL", command.argv, command.env, run.folder / "engine.log", watch)
     finally:
         merge_attempts(metrics, run.folder / "metrics.jsonl")
-
-
-@contextmanager
-def working_sandbox(url: str | None, log: Path) -> Iterator[str]:
-    """A sandbox that has just run a program: the one at ``url``, or an embedded one.
-
-    Raises:
-        SandboxError: It does not answer, or answers wrongly.
-    """
-    if url is None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with EmbeddedSandbox(log_file=log) as embedded:
-            _check(embedded.url)
-            yield embedded.url
-        return
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--sandbox-url {url}: must start with http:// or https://")
-    _check(url)
-    yield url
-
-
-def _check(url: str) -> None:
-    result = SyncSandboxClient(url).run("print(6*7)")
-    if result.stdout.strip() != "42":
-        raise SandboxError(
-            f"the sandbox at {url} does not work: print(6*7) gave {result.status.value} "
-            f"{result.stdout.strip()[:80]!r} {result.message}"
-        )
