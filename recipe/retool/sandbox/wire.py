@@ -13,6 +13,8 @@ PING_PATH = "/v1/ping"
 # The service itself may answer differently in a moment; any other code is final.
 RETRY_CODES = frozenset({502, 503, 504})
 _SERVED = frozenset({"Success", "Failed"})
+# SandboxFusion leaves the message of a failed run empty, so this one tells a refusal from a failure.
+_REFUSED = "refused by the code policy"
 
 
 def request_body(code: str, timeout: float, memory_limit_mb: int, stdin: str | None = None) -> dict[str, Any]:
@@ -46,7 +48,8 @@ def response_body(result: ExecutionResult, files: Mapping[str, str]) -> dict[str
         "stdout": result.stdout,
         "stderr": result.stderr,
     }
-    return _answer("Success" if result.ok else "Failed", "", run, files)
+    message = _REFUSED if result.status is ExecutionStatus.REFUSED else ""
+    return _answer("Success" if result.ok else "Failed", message, run, files)
 
 
 def _answer(
@@ -75,7 +78,8 @@ def parse_response(code: int, body: Any) -> ExecutionResult:
     if run.get("status") == "TimeLimitExceeded":
         status, return_code = ExecutionStatus.TIMEOUT, None
     elif run.get("status") == "Finished" and isinstance(return_code, int):
-        status = status_of_exit(return_code, stderr)
+        refused = body.get("message") == _REFUSED
+        status = ExecutionStatus.REFUSED if refused else status_of_exit(return_code, stderr)
     else:
         return unavailable(f"the sandbox failed: run status {run.get('status')!r}")
     return ExecutionResult(status, stdout, stderr, return_code, _seconds(run.get("execution_time")))
