@@ -63,7 +63,11 @@ _TRICKS = {
     "dunder walk": ("print(\n().__class__.__subclasses__())", 2, "__subclasses__"),
     "globals of a function": ("(lambda: 0).__globals__", 1, "__globals__"),
     "getattr by text": ("getattr(str, '__sub' + 'classes__')", 1, "__subclasses__"),
-    "attrgetter": ("from operator import attrgetter as g, attrgetter\nattrgetter('a.__globals__')", 2, "__gl"),
+    "attrgetter": (
+        "from operator import attrgetter\nattrgetter('a.__globals__')",
+        2,
+        "__gl",
+    ),
     "namespace by text": ("globals()['__builtins__']", 1, "__builtins__"),
     "f-string as key": ("vars(print)[f'__self__']", 1, "__self__"),
     "match statement": ("match f:\n    case object(__globals__=g):\n        pass", 2, "__globals__"),
@@ -119,8 +123,8 @@ def test_a_deep_expression_hides_nothing() -> None:
 
 def test_the_text_says_what_to_do_instead() -> None:
     assert _POLICY.violation("x = 1\nimport requests") == (
-        "Refused by the code policy, line 2: importing 'requests' is not allowed; there is no network; compute "
-        "the answer in the program itself, with plain Python, math, numpy or sympy. Nothing was run."
+        "Refused by the code policy, line 2: importing 'requests' is not allowed; there is no network; "
+        "compute the answer in the program itself, with plain Python, math, numpy or sympy. Nothing was run."
     )
 
 

@@ -26,10 +26,10 @@ _PICKLES = "_pickle cloudpickle dill marshal pickle shelve"
 DENIED_MODULES = frozenset(" ".join((_PROCESSES, _NETWORK, _LOADERS, _PICKLES)).split())
 # eval stays allowed: programs that search for an arithmetic expression live by it.
 DENIED_CALLS = frozenset(
-    "__import__ breakpoint compile exec asyncio.create_subprocess_exec asyncio.create_subprocess_shell "
-    "gc.get_objects gc.get_referents gc.get_referrers sys._getframe sys.meta_path sys.modules "
-    "sys.path_hooks".split()
-)
+    {"__import__", "breakpoint", "compile", "exec", "asyncio.create_subprocess_exec",
+     "asyncio.create_subprocess_shell", "gc.get_objects", "gc.get_referents", "gc.get_referrers",
+     "sys._getframe", "sys.meta_path", "sys.modules", "sys.path_hooks"}
+)  # fmt: skip
 
 _COMPUTE = "compute the answer in the program itself, with plain Python, math, numpy or sympy"
 _INSTEAD = {
@@ -92,7 +92,8 @@ def load_policy(source: str) -> Policy:
     if not isinstance(values, dict) or not set(values) <= known:
         found = sorted(map(str, set(values) - known)) if isinstance(values, dict) else values
         raise ConfigError(f"policy {source}: known keys are {', '.join(sorted(known))}; found {found}")
-    return Policy(**{str(key): _names(source, str(key), value) for key, value in values.items()})
+    lists: dict[str, Any] = {str(key): _names(source, str(key), value) for key, value in values.items()}
+    return Policy(**lists)
 
 
 def _names(source: str, key: str, value: Any) -> frozenset[str] | None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 # Attributes by which any object leads to the interpreter's inside. ``__class__``, ``__init__``,
 # ``__dict__`` and the like are left alone: ordinary classes use them.
 _INSIDE = frozenset(
-    "__base__ __bases__ __builtins__ __closure__ __code__ __getattribute__ __globals__ __import__ "
-    "__loader__ __mro__ __self__ __spec__ __subclasses__ ag_frame cr_frame f_back f_builtins f_globals "
-    "f_locals gi_frame tb_frame".split()
-)
+    {"__base__", "__bases__", "__builtins__", "__closure__", "__code__", "__getattribute__", "__globals__",
+     "__import__", "__loader__", "__mro__", "__self__", "__spec__", "__subclasses__", "ag_frame", "cr_frame",
+     "f_back", "f_builtins", "f_globals", "f_locals", "gi_frame", "tb_frame"}
+)  # fmt: skip
 _INSIDE_NAMES = frozenset({"__builtins__", "__loader__", "__spec__"})
 # Modules that others carry around as an attribute (``pathlib.os``, ``random._os``). Only those whose
 # name means nothing else: scipy.signal and an array's .ctypes are no way out.

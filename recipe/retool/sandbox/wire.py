@@ -10,6 +10,7 @@ from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 
 RUN_PATH = "/run_code"
 PING_PATH = "/v1/ping"
+HEALTH_PATH = "/health"
 # The service itself may answer differently in a moment; any other code is final.
 RETRY_CODES = frozenset({502, 503, 504})
 _SERVED = frozenset({"Success", "Failed"})
@@ -98,4 +99,4 @@ def unavailable(message: str, seconds: float = 0.0) -> ExecutionResult:
 
 def backoff(attempt: int) -> float:
     """Seconds to wait before the next try: 0.1, 0.2, 0.4 ... at most 2, times a random half to one."""
-    return min(0.1 * 2.0**attempt, 2.0) * random.uniform(0.5, 1.0)
+    return min(0.1 * 2.0 ** min(attempt, 10), 2.0) * random.uniform(0.5, 1.0)
