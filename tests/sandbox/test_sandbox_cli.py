@@ -66,7 +66,7 @@ def test_serve_ends_cleanly(number: signal.Signals) -> None:
             "warning",
             "--policy",
             "default",
-        ],  # fmt: skip
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
