@@ -1,10 +1,11 @@
 """When a client asks again: exponential back-off with jitter, the server's own wish, one deadline."""
 
-import math
 import random
 import time
 
 from recipe.retool.sandbox.wire import backoff
+
+_MOST_SECONDS = 3600.0  # beyond any deadline, and small enough to reckon with
 
 
 class Tries:
@@ -49,4 +50,6 @@ def retry_delay(attempt: int, retry_after: str | None) -> float:
         asked = float(retry_after or 0)
     except ValueError:
         return wait
-    return asked * random.uniform(1.0, 1.25) if math.isfinite(asked) and asked > wait else wait
+    if not asked > wait:  # nan too
+        return wait
+    return min(asked, _MOST_SECONDS) * random.uniform(1.0, 1.25)
