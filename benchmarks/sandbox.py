@@ -9,7 +9,9 @@ own, and every answer is looked at: ``lost`` counts those that are missing or no
     python benchmarks/sandbox.py --quick
     python benchmarks/sandbox.py --url http://127.0.0.1:8080 --url http://127.0.0.1:8099
 
-Without ``--url`` an embedded server is started. Clients and servers share the machine's cores.
+Without ``--url`` an embedded server is started. Clients and servers share the machine's cores. On a busy
+machine a plain Python may need more than the second of the time-out to start: its token is then missing and
+it counts as lost, but only lost and crossed answers of servers make the exit code 1.
 """
 
 import argparse
@@ -232,7 +234,7 @@ def report(ways: dict[str, tuple[Run, Callable[[], None]]], args: argparse.Names
             for name, (run, close) in ways.items():
                 got = cell(run, snippet, clients, count, close)
                 base = base or got.rate
-                bad += got.lost + got.crossed
+                bad += 0 if run is plain else got.lost + got.crossed
                 print(f"{snippet.name:<9}{clients:>8}{count:>6}  {name[:27]:<28}{got.quantile(0.5):>9.1f}"
                       f"{got.quantile(0.95):>9.1f}{got.rate:>9.1f}{got.rate / base:>8.2f}{got.lost:>6}"
                       f"{got.crossed:>9}", flush=True)  # fmt: skip
@@ -261,7 +263,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         bad = report(ways, args)
         if embedded:
             print(f"server before: {before}\nserver after:  {memory_of(embedded.pid)}")
-    print(f"lost or crossed answers: {bad}")
+    print(f"lost or crossed answers of servers: {bad}")
     return 1 if bad else 0
 
 

@@ -11,7 +11,7 @@ from recipe.retool.sandbox.types import ExecutionStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Outcomes of a request that is no run.
-BUSY, GONE = "busy", "gone"
+BUSY, GONE, FAILED = "busy", "gone", "failed"
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -46,7 +46,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # All labels from the start: a rate() over a counter that appears late misses its first step.
-        self._requests = dict.fromkeys([*(status.value for status in ExecutionStatus), BUSY, GONE], 0)
+        self._requests = dict.fromkeys([*(status.value for status in ExecutionStatus), BUSY, GONE, FAILED], 0)
         self._wait = Histogram("retool_sandbox_wait_seconds", "Time in the queue before a worker was free.")
         self._run = Histogram("retool_sandbox_request_seconds", "Time of a served request, queue included.")
 

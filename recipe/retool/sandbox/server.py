@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import uvicorn
@@ -26,7 +27,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.admission import Admission, AdmissionLimits, BusyError
-from recipe.retool.sandbox.metrics import BUSY, CONTENT_TYPE, GONE, Metrics
+from recipe.retool.sandbox.metrics import BUSY, CONTENT_TYPE, FAILED, GONE, Metrics
 from recipe.retool.sandbox.policy import Policy
 from recipe.retool.sandbox.policy_runner import PolicyRunner
 from recipe.retool.sandbox.procs import adopt_orphans
@@ -77,8 +78,7 @@ def create_app(
 
     app = FastAPI(title="retool sandbox", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_exception_handler(RequestValidationError, _invalid)
-    admission = Admission(AdmissionLimits(workers, max_queue, max_wait))
-    metrics = Metrics()
+    service = _Service(runner, Admission(AdmissionLimits(workers, max_queue, max_wait)), Metrics())
 
     @app.get(PING_PATH)
     async def ping() -> str:
@@ -86,45 +86,62 @@ def create_app(
 
     @app.get(HEALTH_PATH)
     async def health() -> JSONResponse:
-        return JSONResponse(_health(runner, admission))
+        return JSONResponse(service.health())
 
     @app.get("/metrics")
-    async def show_metrics() -> PlainTextResponse:
-        return PlainTextResponse(metrics.text(admission), media_type=CONTENT_TYPE)
+    async def metrics() -> PlainTextResponse:
+        return PlainTextResponse(service.metrics.text(service.admission), media_type=CONTENT_TYPE)
 
     @app.post(RUN_PATH)
     async def run_code(body: RunCodeBody, request: Request) -> JSONResponse:
-        started = time.monotonic()
-        try:
-            async with admission.slot():
-                waited = time.monotonic() - started
-                # Under load, do not work for a caller who has given up while waiting.
-                if await request.is_disconnected():
-                    metrics.turned_away(GONE)
-                    return JSONResponse({"detail": "the caller has left"}, status_code=503)
-                outcome = await _outcome(runner, body)
-        except BusyError as error:
-            metrics.turned_away(BUSY)
-            headers = {"Retry-After": str(admission.retry_after())}
-            return JSONResponse({"detail": str(error)}, status_code=503, headers=headers)
-        metrics.served(outcome.result.status, waited, time.monotonic() - started)
-        files = {name: base64.b64encode(data).decode("ascii") for name, data in outcome.files.items()}
-        return JSONResponse(response_body(outcome.result, files))
+        return await service.run_code(body, request)
 
     return app
 
 
-def _health(runner: Runner, admission: Admission) -> dict[str, Any]:
-    """What a load balancer or a person asks; a full server is healthy all the same."""
-    return {
-        "status": "full" if admission.full else "ok",
-        "workers": admission.limits.workers,
-        "in_flight": admission.running,
-        "queued": admission.queued,
-        "max_queue": admission.limits.max_queue,
-        # Names of the mechanisms in force (pid, mount, net ...); a runner without any has no such field.
-        "isolation": list(getattr(runner, "isolation", ())),
-    }
+@dataclass(frozen=True)
+class _Service:
+    """What the requests of one application share."""
+
+    runner: Runner
+    admission: Admission
+    metrics: Metrics
+
+    async def run_code(self, body: RunCodeBody, request: Request) -> JSONResponse:
+        """Answer one request, in its turn."""
+        started = time.monotonic()
+        try:
+            async with self.admission.slot():
+                waited = time.monotonic() - started
+                # Under load, do not work for a caller who has given up while waiting.
+                if await request.is_disconnected():
+                    return self._turned_away(GONE, "the caller has left")
+                outcome = await _outcome(self.runner, body)
+        except BusyError as error:
+            return self._turned_away(BUSY, str(error))
+        except Exception:
+            self.metrics.turned_away(FAILED)
+            raise
+        self.metrics.served(outcome.result.status, waited, time.monotonic() - started)
+        files = {name: base64.b64encode(data).decode("ascii") for name, data in outcome.files.items()}
+        return JSONResponse(response_body(outcome.result, files))
+
+    def _turned_away(self, status: str, detail: str) -> JSONResponse:
+        self.metrics.turned_away(status)
+        headers = {"Retry-After": str(self.admission.retry_after())}
+        return JSONResponse({"detail": detail}, status_code=503, headers=headers)
+
+    def health(self) -> dict[str, Any]:
+        """What a load balancer or a person asks; a full server is healthy all the same."""
+        return {
+            "status": "full" if self.admission.full else "ok",
+            "workers": self.admission.limits.workers,
+            "in_flight": self.admission.running,
+            "queued": self.admission.queued,
+            "max_queue": self.admission.limits.max_queue,
+            # Names of the mechanisms in force (pid, mount, net ...); a runner without any has no such field.
+            "isolation": list(getattr(self.runner, "isolation", ())),
+        }
 
 
 async def _outcome(runner: Runner, body: RunCodeBody) -> RunOutcome:
