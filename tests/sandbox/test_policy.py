@@ -1,6 +1,7 @@
 """The code policy: ordinary programs pass, ways to the system do not, and nothing makes it raise."""
 
 import ast
+import time
 from pathlib import Path
 
 import pytest
@@ -112,13 +113,38 @@ def test_what_is_known_to_pass(code: str) -> None:
     assert _POLICY.violation(code) is None
 
 
-@pytest.mark.parametrize("code", ["import os, (", "\0import os", "(" * 10**5, "-" * 10**5 + "1", "1" * 5000])
+@pytest.mark.parametrize("code", ["import os, (", "\0import os", "(" * 10**4, "-" * 10**4 + "1", "1" * 5000])
 def test_what_is_not_python_is_no_violation(code: str) -> None:
     assert _POLICY.violation(code) is None
 
 
 def test_a_deep_expression_hides_nothing() -> None:
     assert _POLICY.violation("getattr(f, " + "+".join(["'a'"] * 1200) + ")") is not None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import " + ".".join(["a"] * 49_000),
+        "import " + ".".join(["a" * 51] * 1_900),
+        "\n".join(["import sys as x\nx" + ".y" * 80] * 500),
+        "\n".join("x" + ".y" * 490 for _ in range(100)),
+        "f(" * 80 + "'a'" + "+'a'" * 300 + ")" * 80,
+        "\n".join("t = s\ns = t" for _ in range(8_000)),
+        ". " * 49_000,
+        "a" * 99_000,
+    ],
+)
+def test_the_scan_is_quick_on_code_made_to_be_slow(code: str) -> None:
+    started = time.process_time()
+    assert isinstance(_POLICY.violation(code), (str, type(None)))
+    assert time.process_time() - started < 10
+
+
+def test_a_program_of_no_sane_length_is_refused() -> None:
+    assert "100000 characters" in (_POLICY.violation("#" * 100_001) or "")
+    assert _POLICY.violation("#" * 100_000) is None
+    assert "500 parts" in (_POLICY.violation("import x" + " . y" * 500) or "")
 
 
 def test_the_text_says_what_to_do_instead() -> None:

@@ -1,6 +1,7 @@
 """Finding the first forbidden import, name or attribute in the syntax tree of a program."""
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ _CARRIED = frozenset({"builtins", "importlib", "os", "posix", "shutil", "subproc
 _RUN_TEXT = frozenset({"eval", "exec", "sympify", "parse_expr", "S"})
 _TEXT_ATTRIBUTE = frozenset({"attrgetter", "delattr", "getattr", "hasattr", "methodcaller", "setattr"})
 _DEPTH = 5  # eval("eval(\"...\")")
+# A model does not write more. Parsing holds the interpreter's lock, so no request is served meanwhile, and
+# Python's parser takes time in the square of the length of a dotted name.
+_MOST_CHARACTERS = 100_000
+_LONG_NAME = re.compile(r"(?:\.\s*\w{1,50}\s*){500}")
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,10 @@ class Finding:
 
 def first_finding(code: str, rules: Rules, depth: int = _DEPTH) -> Finding | None:
     """The finding with the lowest line; None when there is none or the code is not valid Python."""
+    if len(code) > _MOST_CHARACTERS:
+        return Finding(1, "length", f"a program of more than {_MOST_CHARACTERS} characters")
+    if _LONG_NAME.search(code):
+        return Finding(1, "length", "a name of 500 parts")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -70,7 +79,9 @@ class _Scan:
         self._rules = rules
         self._depth = depth
         self._modules = dict(_imported_names(self._nodes))
-        self._modules.update(self._copies())
+        self._chains: dict[ast.Attribute, str] = {}
+        self._modules.update(list(self._copies()))
+        self._chains.clear()  # they were followed without the copies
 
     def findings(self) -> Iterator[Finding]:
         for node in self._nodes:
@@ -151,10 +162,12 @@ class _Scan:
         """``sys.modules`` for ``s.modules`` after ``import sys as s``; empty when it is no such chain."""
         if isinstance(node, ast.Name):
             return self._modules.get(node.id, "")
-        if isinstance(node, ast.Attribute):
+        if not isinstance(node, ast.Attribute):
+            return ""
+        if node not in self._chains:  # each link once: a chain of n links has n nodes to be asked about
             base = self._dotted(node.value)
-            return f"{base}.{node.attr}" if base else ""
-        return ""
+            self._chains[node] = f"{base}.{node.attr}" if base else ""
+        return self._chains[node]
 
     def _copies(self) -> Iterator[tuple[str, str]]:
         """Names that a plain assignment makes another name of a module: ``s = sys``."""
@@ -183,8 +196,7 @@ def _is_namespace(node: ast.expr) -> bool:
 
 
 def _covers(names: frozenset[str], module: str) -> bool:
-    parts = module.split(".")
-    return any(".".join(parts[: end + 1]) in names for end in range(len(parts)))
+    return module in names or any(module.startswith(f"{name}.") for name in names)
 
 
 def text_of(node: ast.AST) -> str | None:
