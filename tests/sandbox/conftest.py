@@ -1,10 +1,14 @@
-"""One real sandbox server for all tests of this folder."""
+"""Real sandbox servers for all tests of this folder."""
 
+import os
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
+
+_SECRET = "canary-5f0c2a"
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +16,35 @@ def sandbox() -> Iterator[EmbeddedSandbox]:
     """A running server with two workers."""
     with EmbeddedSandbox(workers=2) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def secret() -> str:
+    """What no program may print."""
+    return _SECRET
+
+
+@pytest.fixture(scope="session")
+def hostile_server() -> Iterator[EmbeddedSandbox]:
+    """A server for programs that mean harm; who starts it has a secret in the environment."""
+    os.environ["RETOOL_TEST_SECRET"] = _SECRET
+    try:
+        with EmbeddedSandbox(workers=2) as server:
+            yield server
+    finally:
+        del os.environ["RETOOL_TEST_SECRET"]
+
+
+@pytest.fixture(scope="session")
+def isolation(hostile_server: EmbeddedSandbox) -> frozenset[str]:
+    """Names of the mechanisms that the server reports on /health: pid, mount, net, ipc, uts, seccomp ..."""
+    answer = httpx.get(f"{hostile_server.url}/health", trust_env=False).json()
+    return frozenset(answer["isolation"])
+
+
+@pytest.fixture
+def isolated_runner(hostile_server: EmbeddedSandbox, isolation: frozenset[str]) -> EmbeddedSandbox:
+    """A server whose programs cannot reach this machine; skips where there is none."""
+    if not {"pid", "mount", "net"} <= isolation:
+        pytest.skip(f"needs isolation; the server reports {sorted(isolation) or 'none'}")
+    return hostile_server

@@ -10,6 +10,7 @@ import pytest
 from recipe.retool.sandbox.cli import main
 from recipe.retool.sandbox.client import SyncSandboxClient
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
+from recipe.retool.sandbox.types import ExecutionStatus
 
 _SERVE = "import sys; from recipe.retool.sandbox.cli import main; sys.exit(main(sys.argv[1:]))"
 
@@ -39,10 +40,33 @@ def test_serve_refuses_a_port_in_use(sandbox: EmbeddedSandbox, capsys: pytest.Ca
     assert port in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "options", [["--max-queue", "-1"], ["--max-wait", "0"], ["--max-wait", "nan"], ["--policy", "/none.yaml"]]
+)
+def test_serve_refuses_options_that_cannot_work(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--port", "0", *options]) == 2
+    assert options[0].lstrip("-") in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_ends_cleanly(number: signal.Signals) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", _SERVE, "serve", "--port", "0", "--workers", "1", "--log-level", "warning"],
+        [
+            sys.executable,
+            "-c",
+            _SERVE,
+            "serve",
+            "--port",
+            "0",
+            "--workers",
+            "1",
+            "--log-level",
+            "warning",
+            "--policy",
+            "default",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -51,6 +75,7 @@ def test_serve_ends_cleanly(number: signal.Signals) -> None:
     assert process.stdout is not None
     url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
     assert SyncSandboxClient(url).run("print(1)").ok
+    assert SyncSandboxClient(url).run("import os").status is ExecutionStatus.REFUSED
     process.send_signal(number)
     _, errors = process.communicate(timeout=20)
     assert process.returncode in (0, -number)  # uvicorn passes SIGTERM on once all is shut down

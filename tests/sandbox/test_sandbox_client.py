@@ -22,7 +22,9 @@ _GOOD = (
 
 
 @contextmanager
-def _scripted(*codes: int, body: bytes = _GOOD, delay: float = 0.0) -> Iterator[tuple[str, list[int]]]:
+def _scripted(
+    *codes: int, body: bytes = _GOOD, delay: float = 0.0, retry_after: str = ""
+) -> Iterator[tuple[str, list[int]]]:
     """A server that answers with these codes, the last one for ever; yields its URL and what it sent."""
     sent: list[int] = []
 
@@ -34,6 +36,8 @@ def _scripted(*codes: int, body: bytes = _GOOD, delay: float = 0.0) -> Iterator[
             sent.append(code)
             self.send_response(code)
             self.send_header("content-length", str(len(body)))
+            if retry_after and code == 503:
+                self.send_header("retry-after", retry_after)
             self.end_headers()
             self.wfile.write(body)
 
@@ -104,6 +108,27 @@ def test_tries_are_bounded(run: type[_async_run]) -> None:
     with _scripted(503) as (url, sent):
         assert run(url, retries=2).status is ExecutionStatus.UNAVAILABLE
     assert len(sent) == 3
+
+
+@_both
+def test_a_full_server_is_asked_again_when_it_says(run: type[_async_run]) -> None:
+    with _scripted(503, 503, 200, retry_after="1") as (url, sent):
+        started = time.monotonic()
+        assert run(url, retries=1).ok  # two refusals, but no failed try
+        assert 2 <= time.monotonic() - started < 6
+    assert sent == [503, 503, 200]
+
+
+@_both
+@pytest.mark.parametrize("settings", [{"deadline": 2}, {"retries": 0}])
+def test_a_full_server_is_not_waited_for_beyond_the_deadline(
+    run: type[_async_run], settings: dict[str, float]
+) -> None:
+    with _scripted(503, retry_after="20") as (url, sent):
+        started = time.monotonic()
+        assert "503" in run(url, **settings).message
+        assert time.monotonic() - started < 2
+    assert sent == [503]
 
 
 @_both

@@ -9,9 +9,11 @@ from functools import partial
 
 import requests
 
-from recipe.retool.errors import SandboxError
+from recipe.retool.errors import ConfigError, SandboxError
+from recipe.retool.sandbox.admission import AdmissionLimits
 from recipe.retool.sandbox.client import SyncSandboxClient
 from recipe.retool.sandbox.embedded import address, listen, usable_cores
+from recipe.retool.sandbox.policy import load_policy
 from recipe.retool.sandbox.server import serve
 from recipe.retool.sandbox.wire import PING_PATH
 
@@ -27,7 +29,7 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     try:
         return int(args.run(args))
-    except SandboxError as error:
+    except (ConfigError, SandboxError) as error:
         _say(f"error: {error}", to_stderr=True)
         return 2
     except KeyboardInterrupt:
@@ -44,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--python", default=sys.executable, help="interpreter of the programs")
     one.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     one.add_argument("--allow-remote", action="store_true", help="allow a host other than loopback")
+    one.add_argument("--policy", metavar="FILE.yaml|default", help="refuse programs by what they import")
+    one.add_argument("--max-queue", type=int, default=1024, help="requests that may wait (default: 1024)")
+    one.add_argument("--max-wait", type=float, default=60.0, help="seconds they may wait (default: 60)")
     one.set_defaults(run=_serve)
     two = verbs.add_parser("check", help="ask a server whether it works")
     two.add_argument("url")
@@ -59,9 +64,13 @@ def _serve(args: argparse.Namespace) -> int:
         )
     if args.workers < 1:
         raise SandboxError(f"--workers {args.workers} must be 1 or more")
+    if args.max_queue < 0 or not args.max_wait > 0:
+        raise SandboxError("--max-queue must be 0 or more and --max-wait greater than 0")
+    policy = load_policy(args.policy) if args.policy else None
+    limits = AdmissionLimits(args.workers, args.max_queue, args.max_wait)
     sock = listen(args.host, args.port)
     _say(f"sandbox on {address(sock)} with {args.workers} workers; Ctrl-C stops it")
-    serve(sock, args.workers, args.python, args.log_level)
+    serve(sock, args.workers, args.python, args.log_level, policy=policy, limits=limits)
     return 0
 
 

@@ -13,15 +13,9 @@ import httpx
 import requests
 
 from recipe.retool.errors import ConfigError
+from recipe.retool.sandbox.retry import Tries
 from recipe.retool.sandbox.types import ExecutionResult
-from recipe.retool.sandbox.wire import (
-    RETRY_CODES,
-    RUN_PATH,
-    backoff,
-    parse_response,
-    request_body,
-    unavailable,
-)
+from recipe.retool.sandbox.wire import RETRY_CODES, RUN_PATH, parse_response, request_body, unavailable
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,8 @@ class CallSettings:
         url: Address of the server; ``/run_code`` is added when it is not there.
         timeout: Wall-clock limit of the program in seconds.
         memory_limit_mb: Memory limit of the program in MiB.
-        retries: Further tries after a refused or broken connection or HTTP 502, 503, 504.
+        retries: Further tries after a refused or broken connection or HTTP 502, 503, 504. A 503 with
+            Retry-After is no failed try: the call waits and asks again until the deadline (not with 0).
         deadline: Seconds after which a call gives up, waiting in the server's queue included;
             None: four time limits and half a minute.
     """
@@ -131,21 +126,24 @@ class AsyncSandboxClient:
     async def _tries(self, http: httpx.AsyncClient, code: str, stdin: str | None) -> ExecutionResult:
         cfg = self.settings
         body = request_body(code, cfg.timeout, cfg.memory_limit_mb, stdin)
-        result = unavailable("not tried")
-        for attempt in range(cfg.retries + 1):
-            if attempt:
-                await asyncio.sleep(backoff(attempt - 1))
+        tries = Tries(cfg.retries, cfg.total_seconds)
+        while True:
+            retry_after = None
             try:
                 response = await http.post(cfg.endpoint, json=body)
             except httpx.TimeoutException:  # the deadline itself
                 raise
             except httpx.TransportError as error:
                 result = unavailable(f"{cfg.endpoint}: {type(error).__name__}: {error}")
-                continue
-            result = parse_response(response.status_code, _json(response))
-            if response.status_code not in RETRY_CODES:
-                break
-        return result
+            else:
+                result = parse_response(response.status_code, _json(response))
+                if response.status_code not in RETRY_CODES:
+                    return result
+                retry_after = response.headers.get("retry-after")
+            delay = tries.delay(retry_after)
+            if delay is None:
+                return result
+            await asyncio.sleep(delay)
 
     def _state(self) -> _LoopState:
         loop = asyncio.get_running_loop()
@@ -194,27 +192,26 @@ class SyncSandboxClient:
         """Run a program. Raises nothing."""
         cfg = self.settings
         body = request_body(code, cfg.timeout, cfg.memory_limit_mb, stdin)
-        started = time.monotonic()
-        result = unavailable("not tried")
-        for attempt in range(cfg.retries + 1):
-            if attempt:
-                time.sleep(backoff(attempt - 1))
-            left = cfg.total_seconds - (time.monotonic() - started)
-            if left <= 0:
-                break
+        tries = Tries(cfg.retries, cfg.total_seconds)
+        while True:
+            retry_after = None
             try:
-                response = self._http.post(cfg.endpoint, json=body, timeout=left)
+                response = self._http.post(cfg.endpoint, json=body, timeout=max(tries.left, 0.001))
             except requests.Timeout:
                 return unavailable(
                     f"no answer from {cfg.endpoint} in {cfg.total_seconds:g} s", cfg.total_seconds
                 )
             except requests.RequestException as error:
                 result = unavailable(f"{cfg.endpoint}: {type(error).__name__}: {error}")
-                continue
-            result = parse_response(response.status_code, _json(response))
-            if response.status_code not in RETRY_CODES:
-                break
-        return result
+            else:
+                result = parse_response(response.status_code, _json(response))
+                if response.status_code not in RETRY_CODES:
+                    return result
+                retry_after = response.headers.get("retry-after")
+            delay = tries.delay(retry_after)
+            if delay is None:
+                return result
+            time.sleep(delay)
 
     def close(self) -> None:
         """Close the connections."""

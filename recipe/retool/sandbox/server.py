@@ -13,21 +13,27 @@ import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, BeforeValidator, Field
 
 from recipe.retool.errors import SandboxError
+from recipe.retool.sandbox.admission import Admission, AdmissionLimits, BusyError
+from recipe.retool.sandbox.metrics import BUSY, CONTENT_TYPE, FAILED, GONE, Metrics
+from recipe.retool.sandbox.policy import Policy
+from recipe.retool.sandbox.policy_runner import PolicyRunner
 from recipe.retool.sandbox.procs import adopt_orphans
-from recipe.retool.sandbox.protocol import Runner, RunRequest
+from recipe.retool.sandbox.protocol import Runner, RunOutcome, RunRequest
 from recipe.retool.sandbox.runner import SubprocessRunner
-from recipe.retool.sandbox.wire import PING_PATH, RUN_PATH, encodable, response_body, unavailable
+from recipe.retool.sandbox.wire import HEALTH_PATH, PING_PATH, RUN_PATH, encodable, response_body, unavailable
 
 logger = logging.getLogger(__name__)
 _PARENT_POLL_SECONDS = 0.25
@@ -53,13 +59,16 @@ class RunCodeBody(BaseModel):
     fetch_files: list[_Text] = Field(default_factory=list)
 
 
-def create_app(runner: Runner, workers: int, max_queue: int = 1024) -> FastAPI:
+def create_app(
+    runner: Runner, workers: int, max_queue: int = 1024, max_wait: float = AdmissionLimits.max_wait
+) -> FastAPI:
     """The application.
 
     Args:
         runner: Runs the programs; closed when the application ends.
         workers: How many programs run at once.
         max_queue: How many more may wait; beyond that the answer is HTTP 503.
+        max_wait: How many seconds they may wait; then the answer is HTTP 503 too.
     """
 
     @asynccontextmanager
@@ -69,55 +78,79 @@ def create_app(runner: Runner, workers: int, max_queue: int = 1024) -> FastAPI:
 
     app = FastAPI(title="retool sandbox", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_exception_handler(RequestValidationError, _invalid)
-    gate = _Gate(workers, max_queue)
+    service = _Service(runner, Admission(AdmissionLimits(workers, max_queue, max_wait)), Metrics())
 
     @app.get(PING_PATH)
     async def ping() -> str:
         return "pong"
 
+    @app.get(HEALTH_PATH)
+    async def health() -> JSONResponse:
+        return JSONResponse(service.health())
+
+    @app.get("/metrics")
+    async def metrics() -> PlainTextResponse:
+        return PlainTextResponse(service.metrics.text(service.admission), media_type=CONTENT_TYPE)
+
     @app.post(RUN_PATH)
     async def run_code(body: RunCodeBody, request: Request) -> JSONResponse:
-        if gate.full():
-            return JSONResponse({"detail": f"{max_queue} requests wait already"}, status_code=503)
-        async with gate:
-            # Under load, do not work for a caller who has given up while waiting.
-            if await request.is_disconnected():
-                return JSONResponse({"detail": "the caller has left"}, status_code=503)
-            return JSONResponse(await _answer(runner, body))
+        return await service.run_code(body, request)
 
     return app
 
 
-class _Gate:
-    """A semaphore that knows how many wait."""
+@dataclass(frozen=True)
+class _Service:
+    """What the requests of one application share."""
 
-    def __init__(self, workers: int, max_queue: int) -> None:
-        self._semaphore = asyncio.Semaphore(workers)
-        self._most = workers + max_queue
-        self._inside = 0
+    runner: Runner
+    admission: Admission
+    metrics: Metrics
 
-    def full(self) -> bool:
-        return self._inside >= self._most
-
-    async def __aenter__(self) -> None:
-        self._inside += 1
+    async def run_code(self, body: RunCodeBody, request: Request) -> JSONResponse:
+        """Answer one request, in its turn."""
+        started = time.monotonic()
         try:
-            await self._semaphore.acquire()
-        except BaseException:
-            self._inside -= 1
+            async with self.admission.slot():
+                waited = time.monotonic() - started
+                # Under load, do not work for a caller who has given up while waiting.
+                if await request.is_disconnected():
+                    return self._turned_away(GONE, "the caller has left")
+                outcome = await _outcome(self.runner, body)
+        except BusyError as error:
+            return self._turned_away(BUSY, str(error))
+        except Exception:
+            self.metrics.turned_away(FAILED)
             raise
+        self.metrics.served(outcome.result.status, waited, time.monotonic() - started)
+        files = {name: base64.b64encode(data).decode("ascii") for name, data in outcome.files.items()}
+        return JSONResponse(response_body(outcome.result, files))
 
-    async def __aexit__(self, *_: object) -> None:
-        self._inside -= 1
-        self._semaphore.release()
+    def _turned_away(self, status: str, detail: str) -> JSONResponse:
+        self.metrics.turned_away(status)
+        headers = {"Retry-After": str(self.admission.retry_after())}
+        return JSONResponse({"detail": detail}, status_code=503, headers=headers)
+
+    def health(self) -> dict[str, Any]:
+        """What a load balancer or a person asks; a full server is healthy all the same."""
+        return {
+            "status": "full" if self.admission.full else "ok",
+            "workers": self.admission.limits.workers,
+            "in_flight": self.admission.running,
+            "queued": self.admission.queued,
+            "max_queue": self.admission.limits.max_queue,
+            # Names of the mechanisms in force (pid, mount, net ...); a runner without any has no such field.
+            "isolation": list(getattr(self.runner, "isolation", ())),
+        }
 
 
-async def _answer(runner: Runner, body: RunCodeBody) -> dict[str, Any]:
+async def _outcome(runner: Runner, body: RunCodeBody) -> RunOutcome:
+    """Run one program; a sandbox that fails is an outcome too."""
     if body.language != "python":
         message = f"language {body.language!r} is not supported: this sandbox runs python only"
-        return response_body(unavailable(message), {})
+        return RunOutcome(unavailable(message))
     try:
-        outcome = await runner.run(
+        return await runner.run(
             RunRequest(
                 code=body.code,
                 stdin=body.stdin,
@@ -128,12 +161,10 @@ async def _answer(runner: Runner, body: RunCodeBody) -> dict[str, Any]:
             )
         )
     except SandboxError as error:
-        return response_body(unavailable(str(error)), {})
+        return RunOutcome(unavailable(str(error)))
     except OSError as error:  # no process, no descriptor, no disk left
         logger.exception("the sandbox could not run a program")
-        return response_body(unavailable(f"{type(error).__name__}: {error}"), {})
-    files = {name: base64.b64encode(content).decode("ascii") for name, content in outcome.files.items()}
-    return response_body(outcome.result, files)
+        return RunOutcome(unavailable(f"{type(error).__name__}: {error}"))
 
 
 def _decoded(name: str, text: str) -> bytes:
@@ -156,10 +187,22 @@ def _loc(part: Any) -> Any:
     return part if isinstance(part, int) else encodable(str(part))
 
 
-def serve(sock: socket.socket, workers: int, python: str, log_level: str, parent_pid: int = 0) -> None:
+def serve(
+    sock: socket.socket,
+    workers: int,
+    python: str,
+    log_level: str,
+    parent_pid: int = 0,
+    policy: Policy | None = None,
+    limits: AdmissionLimits | None = None,
+) -> None:
     """Serve on a listening socket until SIGINT, SIGTERM or the death of ``parent_pid`` (0: nobody's)."""
     owns = adopt_orphans()
-    app = create_app(SubprocessRunner(python=python, owns_process=owns), workers)
+    runner: Runner = SubprocessRunner(python=python, owns_process=owns)
+    limits = limits or AdmissionLimits(workers)
+    app = create_app(
+        runner if policy is None else PolicyRunner(runner, policy), workers, limits.max_queue, limits.max_wait
+    )
     config = uvicorn.Config(
         app, loop="asyncio", access_log=False, log_level=log_level, timeout_graceful_shutdown=1
     )

@@ -5,13 +5,14 @@ from enum import Enum
 
 
 class ExecutionStatus(str, Enum):
-    """Outcome of one run. The first five are the model's doing, the last is ours."""
+    """Outcome of one run. All but the last are the model's doing, the last is ours."""
 
     OK = "ok"  # exit code 0
     ERROR = "error"  # exception, syntax error, sys.exit(n)
     TIMEOUT = "timeout"
     MEMORY = "memory"  # memory limit reached
     KILLED = "killed"  # died by a signal that was not one of the limits
+    REFUSED = "refused"  # the server's code policy did not let it run
     UNAVAILABLE = "unavailable"  # the sandbox could not be reached or failed itself
 
 

@@ -10,9 +10,12 @@ from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 
 RUN_PATH = "/run_code"
 PING_PATH = "/v1/ping"
+HEALTH_PATH = "/health"
 # The service itself may answer differently in a moment; any other code is final.
 RETRY_CODES = frozenset({502, 503, 504})
 _SERVED = frozenset({"Success", "Failed"})
+# SandboxFusion leaves the message of a failed run empty, so this one tells a refusal from a failure.
+_REFUSED = "refused by the code policy"
 
 
 def request_body(code: str, timeout: float, memory_limit_mb: int, stdin: str | None = None) -> dict[str, Any]:
@@ -46,7 +49,8 @@ def response_body(result: ExecutionResult, files: Mapping[str, str]) -> dict[str
         "stdout": result.stdout,
         "stderr": result.stderr,
     }
-    return _answer("Success" if result.ok else "Failed", "", run, files)
+    message = _REFUSED if result.status is ExecutionStatus.REFUSED else ""
+    return _answer("Success" if result.ok else "Failed", message, run, files)
 
 
 def _answer(
@@ -75,7 +79,8 @@ def parse_response(code: int, body: Any) -> ExecutionResult:
     if run.get("status") == "TimeLimitExceeded":
         status, return_code = ExecutionStatus.TIMEOUT, None
     elif run.get("status") == "Finished" and isinstance(return_code, int):
-        status = status_of_exit(return_code, stderr)
+        refused = body.get("message") == _REFUSED
+        status = ExecutionStatus.REFUSED if refused else status_of_exit(return_code, stderr)
     else:
         return unavailable(f"the sandbox failed: run status {run.get('status')!r}")
     return ExecutionResult(status, stdout, stderr, return_code, _seconds(run.get("execution_time")))
@@ -94,4 +99,4 @@ def unavailable(message: str, seconds: float = 0.0) -> ExecutionResult:
 
 def backoff(attempt: int) -> float:
     """Seconds to wait before the next try: 0.1, 0.2, 0.4 ... at most 2, times a random half to one."""
-    return min(0.1 * 2.0**attempt, 2.0) * random.uniform(0.5, 1.0)
+    return min(0.1 * 2.0 ** min(attempt, 10), 2.0) * random.uniform(0.5, 1.0)
