@@ -26,8 +26,8 @@ from pydantic import BaseModel, BeforeValidator, Field
 from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.procs import adopt_orphans
 from recipe.retool.sandbox.protocol import Runner, RunRequest
-from recipe.retool.sandbox.runner import SubprocessRunner
 from recipe.retool.sandbox.wire import PING_PATH, RUN_PATH, encodable, response_body, unavailable
+from recipe.retool.sandbox.zygote.choice import IsolationMode, choose_runner
 
 logger = logging.getLogger(__name__)
 _PARENT_POLL_SECONDS = 0.25
@@ -64,7 +64,11 @@ def create_app(runner: Runner, workers: int, max_queue: int = 1024) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # What the first run sets up (a fork server that imports sympy, say) need not wait for the first call.
+        warm = asyncio.create_task(runner.run(RunRequest("pass")))
         yield
+        warm.cancel()
+        await asyncio.gather(warm, return_exceptions=True)
         await runner.aclose()
 
     app = FastAPI(title="retool sandbox", lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -156,10 +160,17 @@ def _loc(part: Any) -> Any:
     return part if isinstance(part, int) else encodable(str(part))
 
 
-def serve(sock: socket.socket, workers: int, python: str, log_level: str, parent_pid: int = 0) -> None:
+def serve(
+    sock: socket.socket,
+    workers: int,
+    python: str,
+    log_level: str,
+    parent_pid: int = 0,
+    isolation: IsolationMode = IsolationMode.AUTO,
+) -> None:
     """Serve on a listening socket until SIGINT, SIGTERM or the death of ``parent_pid`` (0: nobody's)."""
     owns = adopt_orphans()
-    app = create_app(SubprocessRunner(python=python, owns_process=owns), workers)
+    app = create_app(choose_runner(isolation, python, owns), workers)
     config = uvicorn.Config(
         app, loop="asyncio", access_log=False, log_level=log_level, timeout_graceful_shutdown=1
     )
@@ -190,8 +201,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--log-level", default="warning")
+    parser.add_argument("--isolation", type=IsolationMode, default=IsolationMode.AUTO)
     args = parser.parse_args(argv)
-    serve(socket.socket(fileno=args.fd), args.workers, args.python, args.log_level, args.parent_pid)
+    sock = socket.socket(fileno=args.fd)
+    try:
+        serve(sock, args.workers, args.python, args.log_level, args.parent_pid, args.isolation)
+    except SandboxError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
     if os.getppid() != args.parent_pid:  # it can no longer clean up itself
         shutil.rmtree(args.folder, ignore_errors=True)
     return 0

@@ -41,9 +41,20 @@ def main(argv: list[str]) -> int:
         return 1
     if inner:
         sock.close()
-        os.waitpid(inner, 0)
-        return 0
+        return _wait_for(inner)
     return _inside(sock, setup, prefixes, root)
+
+
+def _wait_for(inner: int) -> int:
+    """Wait for process 1; SIGTERM kills it, so that it leaves no orphan behind."""
+
+    def kill(*_: object) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(inner, signal.SIGKILL)
+
+    signal.signal(signal.SIGTERM, kill)
+    os.waitpid(inner, 0)
+    return 0
 
 
 def _enter_namespaces(prefixes: list[str], uid: int) -> str:

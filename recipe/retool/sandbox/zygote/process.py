@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 _MODULE = "recipe.retool.sandbox.zygote.main"
 _ROOT = Path(__file__).resolve().parents[4]
 _SEND_TRIES = 1000
+_END_SECONDS = 5.0
 
 
 class ZygoteLost(Exception):
@@ -93,10 +94,15 @@ class Zygote:
         self.lost = reason
         self._loop.remove_reader(self._sock)
         self._sock.close()
-        self._process.kill()  # process 1 of the namespace dies with it, and all others with that
-        self._process.wait()
+        self._process.terminate()  # it takes process 1 of the namespace with it, and that all others
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         error = ZygoteLost(f"the fork server is lost: {reason}")
-        for future in (self.ready, *self._calls.values()):
+        futures: list[asyncio.Future[Any]] = [self.ready, *self._calls.values()]
+        for future in futures:
             if not future.done():
                 future.set_exception(error)
         self._calls.clear()

@@ -36,10 +36,12 @@ def become(source: str, path: str, search: tuple[str, ...]) -> NoReturn:
 
 def _fresh_process(path: str, search: tuple[str, ...]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.stdin = sys.__stdin__ = _text(0, "r", "<stdin>", str(sys.stdin.errors))
+    sys.stdin = _text(0, "r", "<stdin>", str(sys.stdin.errors))
     # One write a line: what was printed before a time-out is then there to be read.
-    sys.stdout = sys.__stdout__ = _text(1, "w", "<stdout>", str(sys.stdout.errors))
-    sys.stderr = sys.__stderr__ = _text(2, "w", "<stderr>", "backslashreplace")
+    sys.stdout = _text(1, "w", "<stdout>", str(sys.stdout.errors))
+    sys.stderr = _text(2, "w", "<stderr>", "backslashreplace")
+    for name in ("stdin", "stdout", "stderr"):
+        setattr(sys, f"__{name}__", getattr(sys, name))
     sys.argv[:] = [path]
     sys.path[:] = ["", *search]
     sys.excepthook = _hide_own_frames

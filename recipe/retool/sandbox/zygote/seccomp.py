@@ -22,7 +22,7 @@ _REFUSED = """
     name_to_handle_at open_by_handle_at open_tree perf_event_open personality pidfd_getfd pivot_root
     process_madvise process_vm_readv process_vm_writev ptrace quotactl reboot request_key setdomainname
     sethostname setns settimeofday swapoff swapon syslog umount umount2 unshare userfaultfd vhangup
-""".split()
+"""
 _NAMESPACE_FLAGS = (
     0x00020000,
     0x02000000,
@@ -54,7 +54,7 @@ def compiled_filter() -> tuple[bytes, str]:
 def _compile(seccomp: Any) -> bytes:
     made = seccomp.SyscallFilter(seccomp.ALLOW)
     refuse = seccomp.ERRNO(errno.EPERM)
-    for name in _REFUSED:
+    for name in _REFUSED.split():
         with contextlib.suppress(OSError, ValueError, RuntimeError):  # unknown here: nothing to refuse
             made.add_rule(refuse, name)
     for flag in _NAMESPACE_FLAGS:

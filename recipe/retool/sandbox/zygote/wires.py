@@ -38,9 +38,7 @@ class Wires:
         for output in self._outputs:
             read_end, write_end = os.pipe()
             self.theirs.append(write_end)
-            self._readers.append(
-                PipeReader(read_end, output, self._limits.flood_bytes, self.flooded.set)
-            )
+            self._readers.append(PipeReader(read_end, output, self._limits.flood_bytes, self.flooded.set))
         self._channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.setblocking(False)
         self.theirs.append(channel.detach())
