@@ -95,7 +95,7 @@ def test_the_interpreter_cannot_be_changed() -> None:
 def test_kill_minus_one_hurts_nobody_else() -> None:
     killer = "import os, signal; os.kill(-1, signal.SIGKILL); print('alive')"
     other = "import time; time.sleep(1); print('fine')"
-    assert [result.stdout for result in _results(other, killer)][0] == "fine\n"
+    assert _results(other, killer)[0].stdout == "fine\n"
 
 
 def test_the_parent_cannot_be_killed() -> None:

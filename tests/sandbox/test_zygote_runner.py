@@ -104,8 +104,10 @@ def test_200_runs_leave_nothing_behind() -> None:
 def test_closing_leaves_no_process() -> None:
     async def use(runner: ZygoteRunner) -> None:
         await runner.start()
-        asyncio.ensure_future(runner.run(RunRequest("import time; time.sleep(60)", timeout=60)))
+        call = asyncio.ensure_future(runner.run(RunRequest("import time; time.sleep(60)", timeout=60)))
         await asyncio.sleep(0.3)
+        await runner.aclose()
+        assert (await call).result.status is ExecutionStatus.UNAVAILABLE
 
     before = len(_descendants())
     _with_runner(use)
@@ -143,7 +145,7 @@ def test_a_cancelled_run_is_killed() -> None:
         ("import os; os.kill(os.getpid(), 9)", -9, "", ""),
         ("import os; os._exit(5)", 5, "", ""),
         ("import atexit; atexit.register(print, 'end'); print('begin')", 0, "begin\nend\n", ""),
-        ("import atexit; atexit.register(print, 'end'); 1/0", 1, "end\n", "ZeroDivisionError: division by zero\n"),
+        ("import atexit; atexit.register(print, 'end'); 1/0", 1, "end\n", "division by zero\n"),
         (
             "import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.2), print('t'))).start()",
             0,
@@ -154,7 +156,7 @@ def test_a_cancelled_run_is_killed() -> None:
         ("import sys; sys.stdout.write('no end of line')", 0, "no end of line", ""),
         ("import os; print(1, flush=True); os.close(1); print(2)", 1, "1\n", "Bad file descriptor\n"),
         ("import sys; sys.excepthook = lambda *a: print('hook'); 1/0", 1, "hook\n", ""),
-        ("import sys; sys.setrecursionlimit(10**9)\nf = lambda: f()\nf()", -11, "", ""),
+        ("import ctypes; ctypes.string_at(0)", -11, "", ""),
     ],
 )  # fmt: skip
 def test_ends_are_those_of_python(code: str, return_code: int, stdout: str, stderr: str) -> None:
@@ -195,7 +197,7 @@ def test_random_numbers_differ_from_run_to_run() -> None:
 
 def test_the_fork_server_is_out_of_sight() -> None:
     code = (
-        "import sys\nprint([name for name in sys.modules if 'recipe' in name], __name__, sys.argv)\n"
-        "try: import recipe\nexcept ImportError: print('not there')"
+        "import os, sys\nprint([name for name in sys.modules if 'recipe' in name], __name__, sys.argv)\n"
+        "try: import recipe.retool\nexcept ImportError: print('not there', 'PYTHONPATH' in os.environ)"
     )
-    assert _one(code).stdout == "[] __main__ ['/tmp/main.py']\nnot there\n"
+    assert _one(code).stdout == "[] __main__ ['/tmp/main.py']\nnot there False\n"

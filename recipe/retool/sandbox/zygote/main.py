@@ -114,6 +114,7 @@ def _preload(setup: Setup) -> list[str]:
 
     site.setquit()  # python -S leaves exit() and quit() out
     sys.path[:] = setup.path
+    os.environ.pop("PYTHONPATH", None)  # where we were found
     loaded = []
     for name in setup.preload:
         with suppress(ImportError):
