@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 _MODULE = "recipe.retool.sandbox.zygote.main"
 _ROOT = Path(__file__).resolve().parents[4]
 _SEND_TRIES = 1000
-_END_SECONDS = 5.0
+_END_SECONDS = 2.0
 
 
 class ZygoteLost(Exception):
@@ -94,7 +95,10 @@ class Zygote:
         self.lost = reason
         self._loop.remove_reader(self._sock)
         self._sock.close()
-        self._process.terminate()  # it takes process 1 of the namespace with it, and that all others
+        for number in (signal.SIGTERM, signal.SIGCONT):  # it may have been stopped
+            self._process.send_signal(
+                number
+            )  # it takes process 1 of the namespace along, and that all others
         try:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
