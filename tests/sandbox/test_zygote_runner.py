@@ -11,8 +11,10 @@ from typing import TypeVar
 import pytest
 
 from recipe.retool.sandbox.protocol import RunRequest
+from recipe.retool.sandbox.runner import SubprocessRunner
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 from recipe.retool.sandbox.zygote.runner import ZygoteRunner
+from recipe.retool.tools.result import result_text
 
 pytestmark = pytest.mark.namespaces
 _T = TypeVar("_T")
@@ -202,4 +204,17 @@ def test_the_fork_server_is_out_of_sight() -> None:
         "import os, sys\nprint([name for name in sys.modules if 'recipe' in name], __name__, sys.argv)\n"
         "try: import recipe.retool\nexcept ImportError: print('not there', 'PYTHONPATH' in os.environ)"
     )
-    assert _one(code).stdout == "[] __main__ ['/tmp/main.py']\nnot there False\n"
+    assert _one(code).stdout == "[] __main__ ['/tmp/tmp_program/main.py']\nnot there False\n"
+
+
+@pytest.mark.parametrize("code", ["import json\njson.loads('{')", "import os; print(os.getcwd())", "1 +"])
+def test_the_model_cannot_tell_the_runners_apart(code: str) -> None:
+    async def both() -> list[str]:
+        texts = []
+        for runner in (ZygoteRunner(preload=()), SubprocessRunner()):
+            texts.append(result_text((await runner.run(RunRequest(code))).result))
+            await runner.aclose()
+        return texts
+
+    namespaces, process = asyncio.run(both())
+    assert namespaces == process

@@ -6,14 +6,13 @@ import os
 import resource
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.retool.sandbox.zygote import linux, tree
 from recipe.retool.sandbox.zygote.messages import Job
 
-CODE = f"{tree.SCRATCH}/main.py"
-WORK = f"{tree.SCRATCH}/work"
 NOBODY = 65534
 _NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWNET | linux.CLONE_NEWUTS
 _INODES = 16384
@@ -73,13 +72,14 @@ def _new_file_system(walls: Walls, scratch_mb: int) -> None:
         linux.mount("proc", "/proc", "proc", flags)
     tree.link_prefixes(walls.prefixes)
     os.mkdir(f"{tree.SCRATCH}/shm")
-    os.mkdir(WORK, 0o700)
-    os.chdir(WORK)
+    os.mkdir(tree.FOLDER, 0o700)
+    os.mkdir(tree.WORK, 0o700)
+    os.chdir(tree.WORK)
 
 
 def _fill(payload: dict[str, object]) -> str:
     source = str(payload["code"])
-    with open(CODE, "wb") as file:  # tracebacks and inspect read it
+    with open(tree.CODE, "wb") as file:  # tracebacks and inspect read it
         file.write(source.encode("utf-8", "replace"))
     files = payload["files"]
     for name, content in files.items() if isinstance(files, dict) else ():
@@ -94,7 +94,7 @@ def _fill(payload: dict[str, object]) -> str:
 def _hand_out(channel: socket.socket, wanted: bool) -> None:
     """Let the server look into the working directory after the end: the descriptor keeps it alive."""
     if wanted:
-        fd = os.open(WORK, os.O_RDONLY | os.O_DIRECTORY)
+        fd = os.open(tree.WORK, os.O_RDONLY | os.O_DIRECTORY)
         socket.send_fds(channel, [b"+"], [fd])
 
 
@@ -103,10 +103,9 @@ def _become_nobody() -> None:
     linux.prctl(linux.PR_SET_DUMPABLE, 1)  # or the files below would belong to root
     linux.unshare(linux.CLONE_NEWUSER)
     map_user(NOBODY, NOBODY)
-    try:
+    with suppress(OSError):  # there may be no /proc
+        _write("/proc/self/oom_score_adj", "1000")  # when memory runs out, let it hit programs
         _write("/proc/sys/user/max_user_namespaces", "0")  # holds also where there is no seccomp
-    except OSError:
-        return
 
 
 def map_user(uid: int, gid: int) -> None:

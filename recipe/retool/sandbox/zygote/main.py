@@ -90,7 +90,7 @@ def _inside(sock: socket.socket, setup: Setup, prefixes: list[str], root: str) -
         return 0
     source = box.enter(walls, *task)
     box.forget_ourselves()
-    program.become(source, box.CODE, setup.path)
+    program.become(source, tree.CODE, setup.path)
 
 
 def _settle(root: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from recipe.retool.sandbox.limits import NOBODY, Interpreter, environment
 from recipe.retool.sandbox.zygote.messages import Job, Setup, receive, send, to_json
+from recipe.retool.sandbox.zygote.tree import WORK
 
 logger = logging.getLogger(__name__)
 _MODULE = "recipe.retool.sandbox.zygote.main"
@@ -152,7 +153,7 @@ class Zygote:
 
 def _start(python: str, sock: socket.socket, setup: Setup) -> "subprocess.Popen[bytes]":
     # Nothing of the server's environment but PATH, LD_LIBRARY_PATH and TZ.
-    env = {**environment("/tmp/work", os.environ.items()), "PYTHONPATH": str(_ROOT)}
+    env = {**environment(WORK, os.environ.items()), "PYTHONPATH": str(_ROOT)}
     fd = sock.fileno()
     return subprocess.Popen(
         [python, "-s", "-S", "-B", "-m", _MODULE, str(fd), to_json(setup)],

@@ -7,13 +7,17 @@ from pathlib import Path
 from recipe.retool.sandbox.zygote import linux
 
 SCRATCH = "/tmp"  # the one writable place of a program
+# Named as tempfile would name it, for texts to the model drop such folders: no path tells the runner.
+FOLDER = f"{SCRATCH}/tmp_program"
+CODE = f"{FOLDER}/main.py"
+WORK = f"{FOLDER}/work"
 HIDDEN = "/.prefix"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC = ("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _MOUNT_POINTS = ("/mnt", "/media", "/srv", "/sys", "/opt", "/run")
 _NEVER = ("/", "/etc", "/home", "/proc", "/root", "/tmp", "/var")
-_USERS = "root:x:0:0::/:/bin/false\nnobody:x:65534:65534::/tmp/work:/bin/false\n"
+_USERS = f"root:x:0:0::/:/bin/false\nnobody:x:65534:65534::{WORK}:/bin/false\n"
 _GROUPS = "root:x:0:\nnogroup:x:65534:\n"
 _LOCKED = linux.MS_RDONLY | linux.MS_NOSUID | linux.MS_NODEV
 
