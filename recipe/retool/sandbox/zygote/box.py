@@ -5,7 +5,6 @@ import json
 import os
 import resource
 import socket
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,9 +137,3 @@ def _set_limits(values: tuple[int, ...]) -> None:
         if value >= 0:
             limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(kind, (limit, limit))
-
-
-def forget_ourselves() -> None:
-    """Take the fork server's own modules out of the program's sight."""
-    for name in [name for name in sys.modules if name == "recipe" or name.startswith("recipe.")]:
-        del sys.modules[name]

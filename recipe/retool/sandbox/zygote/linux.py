@@ -24,6 +24,12 @@ _SYS_MOUNT_SETATTR = 442  # the same number on every architecture
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _CAPABILITY_VERSION_3 = 0x20080522
 _STACK_BYTES = 4 * mmap.PAGESIZE
+_CapabilityHeader = ctypes.c_uint32 * 2
+_CapabilitySets = ctypes.c_uint32 * 6
+
+
+class _FilterProgram(ctypes.Structure):
+    _fields_ = (("count", ctypes.c_ushort), ("code", ctypes.c_char_p))
 
 
 @functools.cache
@@ -83,17 +89,13 @@ def _pivot_root_number() -> int:
 
 def drop_capabilities() -> None:
     """Give up every capability."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    _call("capset", ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))
+    header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
+    _call("capset", ctypes.byref(header), ctypes.byref(_CapabilitySets()))
 
 
 def install_filter(bpf: bytes) -> None:
     """Put a compiled seccomp filter in force; needs no_new_privs."""
-
-    class Program(ctypes.Structure):
-        _fields_ = (("count", ctypes.c_ushort), ("code", ctypes.c_char_p))
-
-    program = Program(len(bpf) // 8, bpf)
+    program = _FilterProgram(len(bpf) // 8, bpf)
     _call("prctl", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
 
 

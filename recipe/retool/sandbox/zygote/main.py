@@ -89,7 +89,6 @@ def _inside(sock: socket.socket, setup: Setup, prefixes: list[str], root: str) -
     if task is None:
         return 0
     source = box.enter(walls, *task)
-    box.forget_ourselves()
     program.become(source, tree.CODE, setup.path)
 
 
@@ -120,10 +119,17 @@ def _preload(setup: Setup) -> list[str]:
         with suppress(ImportError):
             importlib.import_module(name)
             loaded.append(name)
+    _forget_ourselves()
     gc.collect()
     gc.disable()
     gc.freeze()  # a collection in a child would write to, and so copy, every page of these
     return loaded
+
+
+def _forget_ourselves() -> None:
+    """Hide our modules from the programs. Here, for in a child each look at a name would copy a page."""
+    for name in [name for name in sys.modules if name == "recipe" or name.startswith("recipe.")]:
+        del sys.modules[name]
 
 
 def _address_space_mb() -> int:
