@@ -114,7 +114,7 @@ def _finish(module: ModuleType) -> None:
         for name in list(names):
             if name != "__builtins__" and name.startswith("_") == private:
                 names[name] = None
-    gc.collect()
+    gc.collect(1)  # a full collection would take as long as all the rest of a short program
 
 
 def _flush() -> bool:
