@@ -13,6 +13,7 @@ CORE = [
     "numpy>=1.26",
     "psutil>=5.9",
     "pyarrow>=19",
+    "pyseccomp>=0.1.2; sys_platform == 'linux'",  # and the system's libseccomp.so.2
     "requests>=2.32",
     "rich>=13",
     "sympy>=1.13",

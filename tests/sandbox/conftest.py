@@ -1,5 +1,6 @@
-"""Real sandbox servers for all tests of this folder."""
+"""Real sandbox servers for all tests of this folder, and the mark of tests that need namespaces."""
 
+import functools
 import os
 from collections.abc import Iterator
 
@@ -7,6 +8,25 @@ import httpx
 import pytest
 
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
+from recipe.retool.sandbox.zygote.probe import probe_isolation
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark known."""
+    config.addinivalue_line("markers", "namespaces: needs a host on which the fork server works")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this host cannot do, with the reason."""
+    if item.get_closest_marker("namespaces") is not None and (why := _why_not()):
+        pytest.skip(why)
+
+
+@functools.cache
+def _why_not() -> str:
+    found = probe_isolation()
+    return "" if found.works else found.text()
+
 
 _SECRET = "canary-5f0c2a"
 

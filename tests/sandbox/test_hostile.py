@@ -190,10 +190,9 @@ _ISOLATED = {
                        "    with open(str(n), 'wb') as f: f.write(bytes(2**24))\n"
                        "  print('BREACH: 320 MiB')\nexcept (OSError, MemoryError): print('done')",
                        "mount", "done"),
-    "kills its parent": ("import os\ntry: os.kill(os.getppid(), 9)\nexcept OSError: pass\nprint('done')",
-                         "pid", "done"),
-    "stops its parent": ("import os\ntry: os.kill(os.getppid(), 19)\nexcept OSError: pass\nprint('done')",
-                         "pid", "done"),
+    # A parent outside reads as pid 0 from inside, and kill(0) hits the program's own group: no "done".
+    "kills its parent": ("import os\ntry: os.kill(os.getppid(), 9)\nexcept OSError: pass", "pid", ""),
+    "stops pid 1": ("import os\ntry: os.kill(1, 19)\nexcept OSError: pass\nprint('done')", "pid", "done"),
     "kills all": ("import os\nif os.readlink('/proc/self/ns/pid') == '{namespace}': print('BREACH')\n"
                   "else:\n  try: os.kill(-1, 9)\n  except OSError: pass", "pid", ""),
     "looks at others": ("import os\nfor n in filter(str.isdigit, os.listdir('/proc')):\n  try:\n"

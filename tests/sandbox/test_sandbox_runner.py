@@ -1,4 +1,4 @@
-"""The subprocess runner, with real processes."""
+"""Both runners, with real processes."""
 
 import asyncio
 import os
@@ -13,13 +13,24 @@ from recipe.retool.sandbox.limits import Interpreter, Limits, environment
 from recipe.retool.sandbox.protocol import RunOutcome, RunRequest
 from recipe.retool.sandbox.runner import SubprocessRunner
 from recipe.retool.sandbox.types import ExecutionStatus
+from recipe.retool.sandbox.zygote.runner import ZygoteRunner
+
+_process_only = pytest.mark.parametrize("kind", ["process"], indirect=True)
+_made: dict[str, type[SubprocessRunner] | type[ZygoteRunner]] = {}
+
+
+@pytest.fixture(autouse=True, params=["process", pytest.param("namespaces", marks=pytest.mark.namespaces)])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Every test runs with both runners unless it says otherwise."""
+    _made["runner"] = SubprocessRunner if request.param == "process" else ZygoteRunner
+    return str(request.param)
 
 
 def _run(
     *requests: RunRequest, limits: Limits | None = None, python: str = sys.executable
 ) -> list[RunOutcome]:
     async def all_at_once() -> list[RunOutcome]:
-        runner = SubprocessRunner(limits, python)
+        runner = _made["runner"](limits, python)
         try:
             return await asyncio.gather(*(runner.run(request) for request in requests))
         finally:
@@ -104,7 +115,13 @@ def test_the_traceback_shows_the_program_alone() -> None:
     assert result.stderr.count("  File ") == 2
 
 
-def test_the_working_directory_is_private_and_removed() -> None:
+def test_the_working_directory_is_private() -> None:
+    code = "import os, time\nprint(os.listdir())\nopen('mine', 'w').close()\ntime.sleep(0.5)"
+    assert [outcome.result.stdout for outcome in _run(*[RunRequest(code)] * 2)] == ["[]\n"] * 2
+
+
+@_process_only
+def test_the_working_directory_is_removed() -> None:
     first, second = _run(*[RunRequest("import os; print(os.getcwd(), os.listdir())")] * 2)
     folders = [outcome.result.stdout.split()[0] for outcome in (first, second)]
     assert folders[0] != folders[1]
@@ -112,6 +129,7 @@ def test_the_working_directory_is_private_and_removed() -> None:
     assert not any(os.path.exists(folder) for folder in folders)
 
 
+@_process_only
 def test_a_folder_that_resists_is_removed() -> None:
     loop = "for _ in range(1500):\n    os.mkdir('d')\n    os.chdir('d')\n"
     result = _one(f"import os\nprint(os.getcwd())\n{loop}os.chmod('.', 0)\nprint('deep')").result
@@ -138,6 +156,7 @@ def test_hash_order_repeats() -> None:
     assert first.result.stdout == second.result.stdout
 
 
+@_process_only
 def test_a_child_left_behind_is_killed() -> None:
     code = "import subprocess\np = subprocess.Popen(['sleep', '60'])\nprint(p.pid)"
     started = time.monotonic()
@@ -188,9 +207,10 @@ def test_sleeps_overlap() -> None:
 
 
 def test_time_includes_the_start_of_the_process() -> None:
-    assert _one("pass").result.seconds > 0.004
+    assert _one("pass").result.seconds > 0.0005
 
 
+@_process_only
 def test_cancelling_leaves_nothing() -> None:
     async def cancel() -> int:
         runner = SubprocessRunner()
@@ -207,6 +227,7 @@ def test_cancelling_leaves_nothing() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change user")
+@_process_only
 def test_root_runs_programs_as_nobody_when_they_can_read_python() -> None:
     python = "/usr/bin/python3"
     if not (os.path.exists(python) and Interpreter.probe(python).open_to_all()):
@@ -217,4 +238,4 @@ def test_root_runs_programs_as_nobody_when_they_can_read_python() -> None:
 
 def test_a_python_that_does_not_work_is_named() -> None:
     with pytest.raises(SandboxError, match="/bin/false"):
-        SubprocessRunner(python="/bin/false")
+        _made["runner"](python="/bin/false")

@@ -16,6 +16,7 @@ from recipe.retool.sandbox.embedded import address, listen, usable_cores
 from recipe.retool.sandbox.policy import load_policy
 from recipe.retool.sandbox.server import serve
 from recipe.retool.sandbox.wire import PING_PATH
+from recipe.retool.sandbox.zygote.choice import IsolationMode
 
 _CHECKS = (
     ("arithmetic", "print(1+1)", "2"),
@@ -44,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: 8080)")
     one.add_argument("--workers", type=int, default=usable_cores(), help="programs that run at once")
     one.add_argument("--python", default=sys.executable, help="interpreter of the programs")
+    one.add_argument(
+        "--isolation",
+        default=IsolationMode.AUTO.value,
+        choices=[mode.value for mode in IsolationMode],
+        help="namespaces: or do not start; process: limits only; auto (default): namespaces where they work",
+    )
     one.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     one.add_argument("--allow-remote", action="store_true", help="allow a host other than loopback")
     one.add_argument("--policy", metavar="FILE.yaml|default", help="refuse programs by what they import")
@@ -59,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(args: argparse.Namespace) -> int:
     if not _is_loopback(args.host) and not args.allow_remote:
         raise SandboxError(
-            f"refusing to listen on {args.host}: whoever reaches this server runs code as its user, and "
-            "programs are not isolated from this machine; --allow-remote does it all the same"
+            f"refusing to listen on {args.host}: whoever reaches this server runs code on this "
+            "machine, isolated as far as --isolation says; --allow-remote does it all the same"
         )
     if args.workers < 1:
         raise SandboxError(f"--workers {args.workers} must be 1 or more")
@@ -70,7 +77,8 @@ def _serve(args: argparse.Namespace) -> int:
     limits = AdmissionLimits(args.workers, args.max_queue, args.max_wait)
     sock = listen(args.host, args.port)
     _say(f"sandbox on {address(sock)} with {args.workers} workers; Ctrl-C stops it")
-    serve(sock, args.workers, args.python, args.log_level, policy=policy, limits=limits)
+    isolation = IsolationMode(args.isolation)
+    serve(sock, args.workers, args.python, args.log_level, policy=policy, limits=limits, isolation=isolation)
     return 0
 
 

@@ -16,6 +16,7 @@ import requests
 from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.limits import environment
 from recipe.retool.sandbox.wire import PING_PATH
+from recipe.retool.sandbox.zygote.choice import IsolationMode
 
 _STOP_SECONDS = 5.0
 
@@ -55,6 +56,7 @@ class EmbeddedSandbox:
         workers: How many programs run at once; None takes the number of CPU cores this process may use.
         log_file: Where the server's log goes; None: a temporary file that is removed in the end.
         python: Interpreter of the programs.
+        isolation: How far programs are kept apart from this machine.
         start_seconds: How long the server may take to come up.
     """
 
@@ -66,11 +68,13 @@ class EmbeddedSandbox:
         log_file: str | Path | None = None,
         python: str = sys.executable,
         start_seconds: float = 60.0,
+        isolation: IsolationMode = IsolationMode.AUTO,
     ) -> None:
         self._host, self._port = host, port
         self._workers = workers or usable_cores()
         self._log_file = Path(log_file) if log_file is not None else None
         self._python = python
+        self._isolation = isolation
         self._start_seconds = start_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
@@ -117,6 +121,7 @@ class EmbeddedSandbox:
         module = "recipe.retool.sandbox.server"
         options = ["--fd", str(sock.fileno()), "--parent-pid", str(os.getpid())]
         options += ["--workers", str(self._workers), "--python", self._python, "--folder", self._folder]
+        options += ["--isolation", self._isolation.value]
         # The trainer's tokens stay with the trainer; the server's temporary files go into our folder.
         env = {**environment(self._folder, os.environ.items()), "PYTHONPATH": _package_root()}
         with log.open("ab") as output:

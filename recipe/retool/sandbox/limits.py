@@ -15,7 +15,11 @@ from recipe.retool.sandbox.procs import tasks_of
 _MIB = 1024 * 1024
 NOBODY = 65534
 # Address space of interpreter, numpy, scipy and sympy before the program allocates anything itself.
-_BASE_MB = 512
+BASE_MB = 512
+_ASK = (
+    "import json, os, sys; bin = os.path.dirname(os.path.realpath(sys.executable)); "
+    "print(json.dumps([sys.path, [sys.prefix, sys.exec_prefix, sys.base_prefix, os.path.dirname(bin)]]))"
+)
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "TZ")
 
 
@@ -51,7 +55,7 @@ class Limits:
         memory = self.max_memory_mb if memory_limit_mb <= 0 else min(memory_limit_mb, self.max_memory_mb)
         # The clock on the wall ends a run; CPU time only bounds what a dead server leaves behind.
         cpu = 2 * math.ceil(timeout) + 2
-        return [(memory + _BASE_MB) * _MIB, cpu, self.file_mb * _MIB, self.open_files, processes]
+        return [(memory + BASE_MB) * _MIB, cpu, self.file_mb * _MIB, self.open_files, processes]
 
 
 @dataclass(frozen=True)
@@ -60,17 +64,18 @@ class Interpreter:
 
     executable: str
     path: tuple[str, ...] = field(default=())
+    prefixes: tuple[str, ...] = field(default=())
 
     @classmethod
     def probe(cls, executable: str) -> "Interpreter":
         """Start ``executable`` once; SandboxError when it is not a working Python."""
-        command = [executable, "-I", "-c", "import json, sys; print(json.dumps(sys.path))"]
+        command = [executable, "-I", "-c", _ASK]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-            path = json.loads(done.stdout.splitlines()[-1])
+            path, prefixes = json.loads(done.stdout.splitlines()[-1])
         except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
             raise SandboxError(f"{executable} is not a working Python interpreter: {error}") from error
-        return cls(executable, tuple(entry for entry in path if os.path.exists(entry)))
+        return cls(executable, tuple(entry for entry in path if os.path.exists(entry)), tuple(prefixes))
 
     def open_to_all(self) -> bool:
         """True when an unprivileged user can read this interpreter and its packages."""

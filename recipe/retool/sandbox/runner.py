@@ -15,24 +15,22 @@ import asyncio
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from recipe.retool.sandbox.ending import first_of, flood_note, result_of
 from recipe.retool.sandbox.limits import Interpreter, Limits, ProcessLimit, environment, unprivileged_user
 from recipe.retool.sandbox.output import CappedOutput, PipeReader
 from recipe.retool.sandbox.procs import kill_group, kill_orphans, wait_exit
-from recipe.retool.sandbox.protocol import RunOutcome, RunRequest, status_of_exit
+from recipe.retool.sandbox.protocol import RunOutcome, RunRequest
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 from recipe.retool.sandbox.workdir import WorkDir, confined
 
 logger = logging.getLogger(__name__)
-_FLOOD_NOTE = "\n[killed: the program printed more than {} MiB]"
 
 
 class SubprocessRunner:
@@ -97,14 +95,14 @@ class SubprocessRunner:
         for pipe in _pipes(process):
             pipe.close()
         try:
-            in_time = await _first_of(wait_exit(process), flooded.wait(), timeout=timeout)
+            in_time = await first_of(wait_exit(process), flooded.wait(), timeout=timeout)
             seconds = time.monotonic() - started
         finally:
             await self._end(process, readers)
         stdout, stderr = (output.text() for output in outputs)
         if flooded.is_set():
-            stderr += _FLOOD_NOTE.format(self._limits.flood_bytes >> 20)
-        return _result(process.returncode, in_time, stdout, stderr, seconds)
+            stderr += flood_note(self._limits.flood_bytes)
+        return result_of(process.returncode, in_time, stdout, stderr, seconds)
 
     def _spawn(self, workdir: WorkDir, request: RunRequest, timeout: float) -> "subprocess.Popen[bytes]":
         rlimits = self._limits.rlimits(timeout, request.memory_limit_mb, self._processes.value())
@@ -144,20 +142,3 @@ class SubprocessRunner:
 
 def _pipes(process: "subprocess.Popen[bytes]") -> list[IO[bytes]]:
     return [pipe for pipe in (process.stdout, process.stderr) if pipe is not None]
-
-
-async def _first_of(*waits: Awaitable[Any], timeout: float) -> bool:
-    """Wait until one is done; False on time-out. The others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        done, _ = await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        return bool(done)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-def _result(code: int, in_time: bool, stdout: str, stderr: str, seconds: float) -> ExecutionResult:
-    if not in_time or code == -signal.SIGXCPU:
-        return ExecutionResult(ExecutionStatus.TIMEOUT, stdout, stderr, None, seconds)
-    return ExecutionResult(status_of_exit(code, stderr), stdout, stderr, code, seconds)

@@ -32,8 +32,8 @@ from recipe.retool.sandbox.policy import Policy
 from recipe.retool.sandbox.policy_runner import PolicyRunner
 from recipe.retool.sandbox.procs import adopt_orphans
 from recipe.retool.sandbox.protocol import Runner, RunOutcome, RunRequest
-from recipe.retool.sandbox.runner import SubprocessRunner
 from recipe.retool.sandbox.wire import HEALTH_PATH, PING_PATH, RUN_PATH, encodable, response_body, unavailable
+from recipe.retool.sandbox.zygote.choice import IsolationMode, choose_runner
 
 logger = logging.getLogger(__name__)
 _PARENT_POLL_SECONDS = 0.25
@@ -73,7 +73,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # What the first run sets up (a fork server that imports sympy, say) need not wait for the first call.
+        warm = asyncio.create_task(runner.run(RunRequest("pass")))
         yield
+        warm.cancel()
+        await asyncio.gather(warm, return_exceptions=True)
         await runner.aclose()
 
     app = FastAPI(title="retool sandbox", lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -195,10 +199,11 @@ def serve(
     parent_pid: int = 0,
     policy: Policy | None = None,
     limits: AdmissionLimits | None = None,
+    isolation: IsolationMode = IsolationMode.AUTO,
 ) -> None:
     """Serve on a listening socket until SIGINT, SIGTERM or the death of ``parent_pid`` (0: nobody's)."""
     owns = adopt_orphans()
-    runner: Runner = SubprocessRunner(python=python, owns_process=owns)
+    runner = choose_runner(isolation, python, owns)
     limits = limits or AdmissionLimits(workers)
     app = create_app(
         runner if policy is None else PolicyRunner(runner, policy), workers, limits.max_queue, limits.max_wait
@@ -233,8 +238,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--log-level", default="warning")
+    parser.add_argument("--isolation", type=IsolationMode, default=IsolationMode.AUTO)
     args = parser.parse_args(argv)
-    serve(socket.socket(fileno=args.fd), args.workers, args.python, args.log_level, args.parent_pid)
+    sock = socket.socket(fileno=args.fd)
+    try:
+        serve(sock, args.workers, args.python, args.log_level, args.parent_pid, isolation=args.isolation)
+    except SandboxError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
     if os.getppid() != args.parent_pid:  # it can no longer clean up itself
         shutil.rmtree(args.folder, ignore_errors=True)
     return 0

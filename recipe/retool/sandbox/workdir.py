@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from recipe.retool.errors import SandboxError
 
-_FETCH_LIMIT = 16 * 1024 * 1024
+FETCH_LIMIT = 16 * 1024 * 1024
 
 
 class WorkDir:
@@ -70,7 +70,7 @@ class WorkDir:
         fd = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(fd, "rb") as file:
             status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _FETCH_LIMIT:
+            if not stat.S_ISREG(status.st_mode) or status.st_size > FETCH_LIMIT:
                 return None
             return file.read()
 

@@ -1,0 +1,63 @@
+"""What goes into a run and what comes out of it, without a file on the server's own disk."""
+
+import base64
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Iterable
+
+from recipe.retool.sandbox.protocol import RunRequest
+from recipe.retool.sandbox.workdir import FETCH_LIMIT, confined
+
+
+def payload_fd(request: RunRequest) -> int:
+    """Descriptor of the program and its files, as ``messages.Job`` describes them."""
+    files = {name: base64.b64encode(content).decode("ascii") for name, content in request.files.items()}
+    code = request.code.encode("utf-8", "replace").decode("utf-8")
+    return _memory_file("payload", json.dumps({"code": code, "files": files}).encode())
+
+
+def text_fd(text: str | None) -> int:
+    """Descriptor for standard input: the text, or an empty one."""
+    if text is None:
+        return os.open(os.devnull, os.O_RDONLY)
+    return _memory_file("stdin", text.encode("utf-8", "replace"))
+
+
+def _memory_file(name: str, content: bytes) -> int:
+    fd = os.memfd_create(name)
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(content)
+        os.lseek(fd, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def fetch(folder: int, names: Iterable[str]) -> dict[str, bytes]:
+    """Regular files of at most 16 MiB below an open folder; others are left out."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(OSError):
+            content = _read(folder, confined(name).parts)
+            if content is not None:
+                found[name] = content
+    return found
+
+
+def _read(folder: int, parts: tuple[str, ...]) -> bytes | None:
+    # The program may have left links and pipes where a folder or a file was expected.
+    with contextlib.ExitStack() as opened:
+        for part in parts[:-1]:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+            folder = os.open(part, flags, dir_fd=folder)
+            opened.callback(os.close, folder)
+        fd = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        with os.fdopen(fd, "rb") as file:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > FETCH_LIMIT:
+                return None
+            return file.read()

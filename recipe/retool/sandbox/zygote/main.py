@@ -1,0 +1,142 @@
+"""``python -m recipe.retool.sandbox.zygote.main``: the fork server's process.
+
+Two processes: the outer one enters the namespaces and waits; the inner one is process 1 of the pid
+namespace, holds the preloaded modules and forks. When either dies, so does every program.
+"""
+
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+
+from recipe.retool.sandbox.zygote import box, linux, program, tree
+from recipe.retool.sandbox.zygote.loop import Loop
+from recipe.retool.sandbox.zygote.messages import Setup, send, setup_from
+
+_ALL_NAMESPACES = (
+    linux.CLONE_NEWUSER
+    | linux.CLONE_NEWNS
+    | linux.CLONE_NEWIPC
+    | linux.CLONE_NEWUTS
+    | linux.CLONE_NEWNET
+    | linux.CLONE_NEWPID
+)
+
+
+def main(argv: list[str]) -> int:
+    """Serve the socket on a descriptor. ``argv``: its number, and a :class:`Setup` as JSON."""
+    sock = socket.socket(fileno=int(argv[0]))
+    setup = setup_from(argv[1])
+    os.umask(0o022)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # see linux.clone_init
+    prefixes = tree.visible(setup.prefixes)
+    try:
+        root = _enter_namespaces(prefixes, setup.uid)
+        inner = os.fork()
+    except OSError as error:
+        send(sock, {"failed": str(error)})
+        return 1
+    if inner:
+        sock.close()
+        return _wait_for(inner)
+    return _inside(sock, setup, prefixes, root)
+
+
+def _wait_for(inner: int) -> int:
+    """Wait for process 1; SIGTERM kills it, so that it leaves no orphan behind."""
+
+    def kill(*_: object) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(inner, signal.SIGKILL)
+
+    signal.signal(signal.SIGTERM, kill)
+    os.waitpid(inner, 0)
+    return 0
+
+
+def _enter_namespaces(prefixes: list[str], uid: int) -> str:
+    """As root the tree is made first: nobody could not reach an interpreter in root's home."""
+    root = ""
+    if os.geteuid() == 0:
+        linux.unshare(linux.CLONE_NEWNS)
+        root = tree.build(prefixes)
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        linux.prctl(linux.PR_SET_DUMPABLE, 1)
+    outer = os.geteuid(), os.getegid()
+    linux.unshare(_ALL_NAMESPACES)
+    box.map_user(*outer)
+    return root or tree.build(prefixes)
+
+
+def _inside(sock: socket.socket, setup: Setup, prefixes: list[str], root: str) -> int:
+    try:
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        walls = box.Walls(prefixes, bytes.fromhex(setup.filter), _settle(root))
+        # A program shares a process 1 with us that has our memory: it must be out of its reach.
+        linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        loaded = _preload(setup)
+        loop = Loop(sock)
+    except OSError as error:
+        send(sock, {"failed": str(error)})
+        return 1
+    send(sock, {"ready": {"preloaded": loaded, "proc": walls.proc, "memory_mb": _address_space_mb()}})
+    task = loop.serve()
+    if task is None:
+        return 0
+    source = box.enter(walls, *task)
+    program.become(source, tree.CODE, setup.path)
+
+
+def _settle(root: str) -> bool:
+    """Make the tree the root; True when a fresh /proc could be mounted."""
+    # Mounts that came from a mightier namespace are locked; a copy of them has an unlocked top.
+    linux.mount(root, root, None, linux.MS_BIND | linux.MS_REC)
+    proc = True
+    try:
+        flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+        linux.mount("proc", root + "/proc", "proc", flags)
+    except PermissionError:  # parts of the host's own /proc are covered, as in many containers
+        proc = False
+    linux.pivot_to(root)
+    linux.lock_mount("/", linux.MS_RDONLY, recursive=False)
+    socket.sethostname("sandbox")
+    return proc
+
+
+def _preload(setup: Setup) -> list[str]:
+    import site
+
+    site.setquit()  # python -S leaves exit() and quit() out
+    sys.path[:] = setup.path
+    os.environ.pop("PYTHONPATH", None)  # where we were found
+    loaded = []
+    for name in setup.preload:
+        with suppress(ImportError):
+            importlib.import_module(name)
+            loaded.append(name)
+    _forget_ourselves()
+    gc.collect()
+    gc.disable()
+    gc.freeze()  # a collection in a child would write to, and so copy, every page of these
+    return loaded
+
+
+def _forget_ourselves() -> None:
+    """Hide our modules from the programs. Here, for in a child each look at a name would copy a page."""
+    for name in [name for name in sys.modules if name == "recipe" or name.startswith("recipe.")]:
+        del sys.modules[name]
+
+
+def _address_space_mb() -> int:
+    with suppress(OSError), open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGESIZE") >> 20
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

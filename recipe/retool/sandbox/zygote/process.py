@@ -1,0 +1,172 @@
+"""One fork server as its server sees it: start, jobs, answers, death."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recipe.retool.sandbox.limits import NOBODY, Interpreter, environment
+from recipe.retool.sandbox.zygote.messages import Job, Setup, receive, send, to_json
+from recipe.retool.sandbox.zygote.tree import WORK
+
+logger = logging.getLogger(__name__)
+_MODULE = "recipe.retool.sandbox.zygote.main"
+_ROOT = Path(__file__).resolve().parents[4]
+_SEND_TRIES = 1000
+_END_SECONDS = 2.0
+
+
+class ZygoteLost(Exception):
+    """The fork server died, or does not do what it is told. Nothing is known of its programs."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a fork server says once it can fork."""
+
+    preloaded: tuple[str, ...]
+    proc: bool
+    memory_mb: int
+
+
+class Zygote:
+    """A running fork server. Make it inside the event loop that uses it.
+
+    Args:
+        interpreter: Python of the programs.
+        bpf: Compiled seccomp filter; empty for none.
+        preload: Modules to import once.
+    """
+
+    def __init__(self, interpreter: Interpreter, bpf: bytes, preload: tuple[str, ...]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sock.setblocking(False)
+        setup = Setup(interpreter.path, interpreter.prefixes, preload, bpf.hex(), NOBODY)
+        try:
+            self._process = _start(interpreter.executable, theirs, setup)
+        except OSError:
+            self._sock.close()
+            raise
+        finally:
+            theirs.close()
+        self.ready: asyncio.Future[Ready] = self._loop.create_future()
+        self.ready.add_done_callback(_seen)
+        self._calls: dict[int, asyncio.Future[int]] = {}
+        self.lost = ""
+        self._loop.add_reader(self._sock, self._read)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the outer process."""
+        return self._process.pid
+
+    @property
+    def running(self) -> int:
+        """Number of programs that run."""
+        return len(self._calls)
+
+    async def submit(self, job: Job, fds: list[int]) -> "asyncio.Future[int]":
+        """Start a program; the future gives its exit code or ZygoteLost."""
+        call: asyncio.Future[int] = self._loop.create_future()
+        call.add_done_callback(_seen)
+        self._calls[job.number] = call
+        try:
+            await self._send(job.__dict__, fds)
+        except BaseException:
+            self._calls.pop(job.number, None)
+            raise
+        return call
+
+    async def kill(self, number: int) -> None:
+        """Have a program and all that it started killed; its future is set when that is done."""
+        if number in self._calls:
+            await self._send({"kill": number})
+
+    def close(self, reason: str = "it was closed") -> None:
+        """Kill the fork server and every program; a second call does nothing."""
+        if self.lost:
+            return
+        self.lost = reason
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+        for number in (signal.SIGTERM, signal.SIGCONT):  # it may have been stopped
+            self._process.send_signal(
+                number
+            )  # it takes process 1 of the namespace along, and that all others
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        error = ZygoteLost(f"the fork server is lost: {reason}")
+        futures: list[asyncio.Future[Any]] = [self.ready, *self._calls.values()]
+        for future in futures:
+            if not future.done():
+                future.set_exception(error)
+        self._calls.clear()
+
+    async def _send(self, fields: dict[str, Any], fds: list[int] | None = None) -> None:
+        for _ in range(_SEND_TRIES):
+            if self.lost:
+                break
+            try:
+                return send(self._sock, fields, fds)
+            except BlockingIOError:
+                await asyncio.sleep(0.002)
+            except OSError as error:
+                self.close(f"it does not take jobs: {error}")
+        self.close("it does not take jobs")
+        raise ZygoteLost(f"the fork server is lost: {self.lost}")
+
+    def _read(self) -> None:
+        try:
+            fields, fds = receive(self._sock)
+        except BlockingIOError:
+            return
+        except (EOFError, OSError, ValueError):
+            return self.close("it died")
+        for fd in fds:  # it has none to give
+            os.close(fd)
+        self._take(fields)
+
+    def _take(self, fields: dict[str, Any]) -> None:
+        if "ready" in fields:
+            ready = fields["ready"]
+            self.ready.set_result(Ready(tuple(ready["preloaded"]), ready["proc"], ready["memory_mb"]))
+        elif "failed" in fields:
+            self.close(str(fields["failed"]))
+        else:
+            call = self._calls.pop(fields["number"], None)
+            if call is not None and not call.done():
+                if "error" in fields:
+                    call.set_exception(ZygoteLost(str(fields["error"])))
+                else:
+                    call.set_result(int(fields["status"]))
+
+
+def _start(python: str, sock: socket.socket, setup: Setup) -> "subprocess.Popen[bytes]":
+    # Nothing of the server's environment but PATH, LD_LIBRARY_PATH and TZ.
+    env = {**environment(WORK, os.environ.items()), "PYTHONPATH": str(_ROOT)}
+    fd = sock.fileno()
+    return subprocess.Popen(
+        [python, "-s", "-S", "-B", "-m", _MODULE, str(fd), to_json(setup)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=None if sys.stderr is None else 2,
+        env=env,
+        cwd="/",
+        pass_fds=[fd],
+        start_new_session=True,
+    )
+
+
+def _seen(future: "asyncio.Future[Any]") -> None:
+    if not future.cancelled():
+        future.exception()  # nobody may be waiting any more: no warning then

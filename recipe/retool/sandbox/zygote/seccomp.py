@@ -1,0 +1,77 @@
+"""The system calls that no program needs, as a filter that the kernel understands.
+
+Made once, in the server, with libseccomp through the package ``pyseccomp``; the fork server only installs
+the compiled filter. Namespaces, capabilities and mounts are closed already: this takes away kernel code
+that a program could attack, new user namespaces above all, and kinds of sockets that no network namespace
+holds back.
+"""
+
+import contextlib
+import errno
+import functools
+import logging
+import os
+import tempfile
+from typing import Any
+
+logger = logging.getLogger(__name__)
+_REFUSED = """
+    acct add_key adjtimex bpf chroot clock_adjtime clock_settime delete_module fanotify_init
+    finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter io_uring_register io_uring_setup
+    ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie mount mount_setattr move_mount
+    name_to_handle_at open_by_handle_at open_tree perf_event_open personality pidfd_getfd pivot_root
+    process_madvise process_vm_readv process_vm_writev ptrace quotactl reboot request_key setdomainname
+    sethostname setns settimeofday swapoff swapon syslog umount umount2 unshare userfaultfd vhangup
+"""
+_NAMESPACE_FLAGS = (
+    0x00020000,
+    0x02000000,
+    0x04000000,
+    0x08000000,
+    0x10000000,
+    0x20000000,
+    0x40000000,
+)
+_LAST_ADDRESS_FAMILY = 10  # AF_INET6
+_ALLOWED_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: all of them end at the own network namespace
+
+
+@functools.cache
+def compiled_filter() -> tuple[bytes, str]:
+    """(filter, ""), or (b"", why there is none)."""
+    try:
+        import pyseccomp
+    except ImportError:
+        return b"", "the package pyseccomp is not installed"
+    except RuntimeError as error:
+        return b"", f"libseccomp is not installed: {error}"
+    try:
+        return _compile(pyseccomp), ""
+    except (OSError, RuntimeError, ValueError) as error:
+        return b"", f"libseccomp could not make the filter: {error}"
+
+
+def _compile(seccomp: Any) -> bytes:
+    made = seccomp.SyscallFilter(seccomp.ALLOW)
+    refuse = seccomp.ERRNO(errno.EPERM)
+    for name in _REFUSED.split():
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # unknown here: nothing to refuse
+            made.add_rule(refuse, name)
+    for flag in _NAMESPACE_FLAGS:
+        made.add_rule(refuse, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
+    # Its flags lie in memory, out of a filter's sight; the C library falls back to clone.
+    made.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
+    _refuse_sockets(seccomp, made)
+    with tempfile.TemporaryFile() as file:
+        made.export_bpf(file)
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        return file.read()
+
+
+def _refuse_sockets(seccomp: Any, made: Any) -> None:
+    unsupported = seccomp.ERRNO(errno.EAFNOSUPPORT)
+    arg, add = seccomp.Arg, made.add_rule
+    for family in range(_LAST_ADDRESS_FAMILY + 1):
+        if family not in _ALLOWED_FAMILIES:
+            add(unsupported, "socket", arg(0, seccomp.EQ, family))
+    add(unsupported, "socket", arg(0, seccomp.GT, _LAST_ADDRESS_FAMILY))
