@@ -46,6 +46,7 @@ def examine(device: str, sandbox_url: str | None = None) -> list[Check]:
     checks += package_checks.check_entry_points(chosen)
     if chosen == CPU:
         checks += [engine_checks.check_verl_platform(), engine_checks.check_vllm_platform()]
+    checks.append(engine_checks.check_isolation())
     if sandbox_url is not None:
         checks.append(engine_checks.check_sandbox(sandbox_url))
     return checks

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from recipe.retool.device.checks import Check, error, ok
+from recipe.retool.device.checks import Check, error, ok, warning
 from recipe.retool.device.profiles import environment
 from recipe.retool.errors import ConfigError
 
@@ -43,6 +43,17 @@ def check_sandbox(url: str) -> Check:
     return error(
         name, f"{url}: {seen}", "start one with `retool sandbox serve` and see `retool sandbox check`"
     )
+
+
+def check_isolation() -> Check:
+    """What would keep the programs of a sandbox on this machine apart from it."""
+    from recipe.retool.sandbox.zygote.probe import probe_isolation
+
+    name, seen = "isolation", probe_isolation()
+    if seen.works and "seccomp" in seen.active:
+        return ok(name, ", ".join(seen.names()))
+    why = "; ".join(f"{what}: {reason}" for what, reason in seen.missing)
+    return warning(name, why, "a sandbox here has fewer walls: run it in a container or on a host of its own")
 
 
 def _check_platform(name: str, program: str, device: str) -> Check:

@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import requests
 
 from recipe.retool.errors import ConfigError, SandboxError
 from recipe.retool.sandbox.client import SyncSandboxClient
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
-from recipe.retool.sandbox.wire import PING_PATH
+from recipe.retool.sandbox.wire import HEALTH_PATH, PING_PATH
 from recipe.retool.stages.progress import say
 
 _EVERY_SECONDS = 5.0
@@ -75,6 +76,8 @@ def working_sandbox(url: str | None, log: Path) -> Iterator[SandboxWatch]:
         log.parent.mkdir(parents=True, exist_ok=True)
         with EmbeddedSandbox(log_file=log) as embedded:
             _check(embedded.url)
+            walls = _health(embedded.url)["isolation"]
+            say(f"  sandbox: programs are {'isolated' if walls else 'NOT isolated'} from this host")
             yield SandboxWatch(embedded.url, embedded)
         return
     if not url.startswith(("http://", "https://")):
@@ -94,8 +97,17 @@ def _check(url: str) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with requests.Session() as session:
-            session.trust_env = False
-            return session.get(url.rstrip("/") + PING_PATH, timeout=_PING_SECONDS).ok
+        return _get(url, PING_PATH).ok
     except requests.RequestException:
         return False
+
+
+def _health(url: str) -> dict[str, Any]:
+    health: dict[str, Any] = _get(url, HEALTH_PATH).json()
+    return health
+
+
+def _get(url: str, path: str) -> requests.Response:
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(url.rstrip("/") + path, timeout=_PING_SECONDS)
