@@ -6,5 +6,5 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Children must get Ctrl-C as in a terminal, also where a shell started us in the background, ignoring it."""
+    """Let Ctrl-C reach the children as in a terminal, also where a shell started us with it ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
