@@ -124,6 +124,7 @@ def save_tiny_model(folder: Path, seed: int) -> None:
     Raises:
         StageError: The folder cannot be written.
     """
+    from safetensors import SafetensorError
     from transformers.utils import logging as hf_logging
 
     hf_logging.disable_progress_bar()
@@ -133,5 +134,5 @@ def save_tiny_model(folder: Path, seed: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tokenizer.save_pretrained(folder)
         model.save_pretrained(folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # the latter for a full disk
         raise StageError(f"cannot write the tiny model to {folder}: {error}") from error
