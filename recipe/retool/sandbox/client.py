@@ -128,19 +128,15 @@ class AsyncSandboxClient:
         body = request_body(code, cfg.timeout, cfg.memory_limit_mb, stdin)
         tries = Tries(cfg.retries, cfg.total_seconds)
         while True:
-            retry_after = None
             try:
                 response = await http.post(cfg.endpoint, json=body)
             except httpx.TimeoutException:  # the deadline itself
                 raise
             except httpx.TransportError as error:
                 result = unavailable(f"{cfg.endpoint}: {type(error).__name__}: {error}")
+                delay = tries.delay()
             else:
-                result = parse_response(response.status_code, _json(response))
-                if response.status_code not in RETRY_CODES:
-                    return result
-                retry_after = response.headers.get("retry-after")
-            delay = tries.delay(retry_after)
+                result, delay = _judge(response, tries)
             if delay is None:
                 return result
             await asyncio.sleep(delay)
@@ -194,7 +190,6 @@ class SyncSandboxClient:
         body = request_body(code, cfg.timeout, cfg.memory_limit_mb, stdin)
         tries = Tries(cfg.retries, cfg.total_seconds)
         while True:
-            retry_after = None
             try:
                 response = self._http.post(cfg.endpoint, json=body, timeout=max(tries.left, 0.001))
             except requests.Timeout:
@@ -203,12 +198,9 @@ class SyncSandboxClient:
                 )
             except requests.RequestException as error:
                 result = unavailable(f"{cfg.endpoint}: {type(error).__name__}: {error}")
+                delay = tries.delay()
             else:
-                result = parse_response(response.status_code, _json(response))
-                if response.status_code not in RETRY_CODES:
-                    return result
-                retry_after = response.headers.get("retry-after")
-            delay = tries.delay(retry_after)
+                result, delay = _judge(response, tries)
             if delay is None:
                 return result
             time.sleep(delay)
@@ -224,6 +216,15 @@ def _is_http_address(url: str) -> bool:
     except ValueError:  # such as an IPv6 address without its closing bracket
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _judge(
+    response: httpx.Response | requests.Response, tries: Tries
+) -> tuple[ExecutionResult, float | None]:
+    """What an answer means, and the seconds to wait before asking again; None when it is final."""
+    result = parse_response(response.status_code, _json(response))
+    again = response.status_code in RETRY_CODES
+    return result, tries.delay(response.headers.get("retry-after")) if again else None
 
 
 def _json(response: httpx.Response | requests.Response) -> object:

@@ -68,11 +68,7 @@ class WorkDir:
         if not real.startswith(os.path.realpath(self.cwd) + os.sep):
             return None
         fd = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(fd, "rb") as file:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > FETCH_LIMIT:
-                return None
-            return file.read()
+        return read_regular(fd)
 
     def remove(self) -> None:
         """Delete the folder, whatever the program made of it."""
@@ -81,6 +77,15 @@ class WorkDir:
         except (OSError, RecursionError):  # unreadable folders, or deeper than Python can walk
             for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
                 subprocess.run([*command, "--", str(self.path)], capture_output=True, check=False)
+
+
+def read_regular(fd: int) -> bytes | None:
+    """Read and close; None when it is no regular file of at most ``FETCH_LIMIT`` bytes."""
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > FETCH_LIMIT:
+            return None
+        return file.read()
 
 
 def confined(name: str) -> PurePosixPath:

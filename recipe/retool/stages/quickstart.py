@@ -91,7 +91,6 @@ def _cold_start(ledger: Ledger, task: TaskFiles, settings: Settings) -> Path:
                     f"trainer.seed={settings.seed}",
                     f"trainer.total_training_steps={settings.sft_steps}",
                     "trainer.total_epochs=1000",
-                    "trainer.save_freq=200",
                     "trainer.max_ckpt_to_keep=1",
                 ],
                 folder,
@@ -127,7 +126,6 @@ def _reinforce(ledger: Ledger, task: TaskFiles, cold: Path, settings: Settings) 
                     f"trainer.total_training_steps={settings.rl_steps}",
                     "trainer.save_freq=4",
                     "trainer.test_freq=6",
-                    "trainer.max_actor_ckpt_to_keep=2",
                 ],
                 folder,
             )

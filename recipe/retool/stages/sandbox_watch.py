@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from recipe.retool.errors import ConfigError, SandboxError
+from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.client import SyncSandboxClient
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
 from recipe.retool.sandbox.wire import HEALTH_PATH, PING_PATH
@@ -69,7 +69,7 @@ def working_sandbox(url: str | None, log: Path) -> Iterator[SandboxWatch]:
     """A sandbox that has just run a program: the one at ``url``, or an embedded one.
 
     Raises:
-        ConfigError: ``url`` is none.
+        ConfigError: ``url`` is no http address.
         SandboxError: It does not answer, or answers wrongly.
     """
     if url is None:
@@ -80,8 +80,6 @@ def working_sandbox(url: str | None, log: Path) -> Iterator[SandboxWatch]:
             say(f"  sandbox: programs are {'isolated' if walls else 'NOT isolated'} from this host")
             yield SandboxWatch(embedded.url, embedded)
         return
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--sandbox-url {url}: must start with http:// or https://")
     _check(url)
     yield SandboxWatch(url)
 

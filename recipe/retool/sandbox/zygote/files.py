@@ -4,11 +4,10 @@ import base64
 import contextlib
 import json
 import os
-import stat
 from collections.abc import Iterable
 
 from recipe.retool.sandbox.protocol import RunRequest
-from recipe.retool.sandbox.workdir import FETCH_LIMIT, confined
+from recipe.retool.sandbox.workdir import confined, read_regular
 
 
 def payload_fd(request: RunRequest) -> int:
@@ -56,8 +55,4 @@ def _read(folder: int, parts: tuple[str, ...]) -> bytes | None:
             folder = os.open(part, flags, dir_fd=folder)
             opened.callback(os.close, folder)
         fd = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-        with os.fdopen(fd, "rb") as file:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_size > FETCH_LIMIT:
-                return None
-            return file.read()
+        return read_regular(fd)

@@ -96,10 +96,9 @@ class Zygote:
         self.lost = reason
         self._loop.remove_reader(self._sock)
         self._sock.close()
-        for number in (signal.SIGTERM, signal.SIGCONT):  # it may have been stopped
-            self._process.send_signal(
-                number
-            )  # it takes process 1 of the namespace along, and that all others
+        # It takes process 1 of its namespace along, and that all others. SIGCONT: it may have been stopped.
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            self._process.send_signal(number)
         try:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
