@@ -10,6 +10,7 @@ import pytest
 
 from recipe.retool.sandbox.protocol import RunRequest
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
+from recipe.retool.sandbox.zygote.kinds import Kind
 from recipe.retool.sandbox.zygote.runner import ZygoteRunner
 
 pytestmark = pytest.mark.namespaces
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.namespaces
 
 def _results(*codes: str, timeout: float = 20.0, memory: int = 256) -> list[ExecutionResult]:
     async def all_at_once() -> list[ExecutionResult]:
-        runner = ZygoteRunner(preload=())
+        runner = ZygoteRunner(kinds=(Kind("bare"),))
         requests = [RunRequest(code, timeout=timeout, memory_limit_mb=memory) for code in codes]
         try:
             return [one.result for one in await asyncio.gather(*map(runner.run, requests))]

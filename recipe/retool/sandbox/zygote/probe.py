@@ -9,6 +9,7 @@ from typing import Any
 
 from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.protocol import RunRequest
+from recipe.retool.sandbox.zygote.kinds import Kind
 from recipe.retool.sandbox.zygote.runner import ZygoteRunner
 
 _KINDS = ("user", "mnt", "pid", "net", "ipc", "uts")
@@ -65,7 +66,7 @@ def probe_isolation(python: str = sys.executable) -> Isolation:
 
 
 async def _probe(python: str) -> Isolation:
-    runner = ZygoteRunner(python=python, preload=())
+    runner = ZygoteRunner(python=python, kinds=(Kind("probe"),))
     try:
         result = (await runner.run(RunRequest(_QUESTION, timeout=20.0))).result
     except (SandboxError, OSError) as error:
