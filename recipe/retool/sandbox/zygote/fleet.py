@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from recipe.retool.sandbox.limits import Interpreter
 from recipe.retool.sandbox.zygote.kinds import Kind, kind_of
@@ -19,10 +20,19 @@ class Fleet:
         bpf: Compiled seccomp filter; empty for none.
         kinds: The kinds; at least one.
         scratch_mb: Most MiB in files of one program.
+        groups: Descriptors of the control groups to enter.
     """
 
-    def __init__(self, interpreter: Interpreter, bpf: bytes, kinds: tuple[Kind, ...], scratch_mb: int) -> None:
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        bpf: bytes,
+        kinds: tuple[Kind, ...],
+        scratch_mb: int,
+        groups: Sequence[int] = (),
+    ) -> None:
         self._interpreter, self._bpf, self._scratch_mb = interpreter, bpf, scratch_mb
+        self._groups = groups
         self._kinds = kinds
         self._zygotes: dict[str, Zygote] = {}
         self._closed = False
@@ -44,7 +54,7 @@ class Fleet:
         if zygote is None or zygote.lost:
             if zygote is not None:
                 logger.warning("the %s fork server is replaced: %s", kind.name, zygote.lost)
-            zygote = Zygote(self._interpreter, self._bpf, kind.preload, self._scratch_mb)
+            zygote = Zygote(self._interpreter, self._bpf, kind.preload, self._scratch_mb, self._groups)
             self._zygotes[kind.name] = zygote
         if not zygote.ready.done():
             await asyncio.wait([zygote.ready], timeout=_START_SECONDS)

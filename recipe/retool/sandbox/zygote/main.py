@@ -13,7 +13,7 @@ import socket
 import sys
 from contextlib import suppress
 
-from recipe.retool.sandbox.zygote import box, linux, program, tree
+from recipe.retool.sandbox.zygote import box, landlock, linux, program, tree
 from recipe.retool.sandbox.zygote.huge import collapse
 from recipe.retool.sandbox.zygote.loop import Loop
 from recipe.retool.sandbox.zygote.messages import FAILED, HAS_STDIN, READY, Setup, setup_from, text_packet
@@ -37,6 +37,9 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # see linux.init_maker
     prefixes = tree.visible(setup.prefixes)
     try:
+        for group in setup.groups:
+            os.write(group, b"0")
+            os.close(group)
         proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         root = _enter_namespaces(prefixes, setup.uid, proc_fd)
         inner = os.fork()
@@ -87,7 +90,10 @@ def _inside(sock: socket.socket, setup: Setup, root: str, proc_fd: int, prefixes
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         loaded = _preload(setup)
         loop = Loop(sock, proc_fd)
-        walls = box.Walls(prefixes, bytes.fromhex(setup.filter), proc, proc_fd, setup.scratch_mb)
+        rules = -1
+        with suppress(OSError):  # the probe tells when it is missing
+            rules = landlock.ruleset()
+        walls = box.Walls(prefixes, bytes.fromhex(setup.filter), proc, proc_fd, setup.scratch_mb, rules)
         enter = box.builder(walls, sock)
         become = program.prepare(tree.CODE, setup.path)
         memory_mb = _settle_memory()

@@ -52,6 +52,7 @@ class Setup:
         filter: Hexadecimal text of a compiled seccomp filter; empty for none.
         uid: User to become when started as root.
         scratch_mb: Size of a program's writable file system in MiB.
+        groups: Descriptors of the control groups to enter.
     """
 
     path: tuple[str, ...]
@@ -60,6 +61,7 @@ class Setup:
     filter: str
     uid: int
     scratch_mb: int
+    groups: tuple[int, ...]
 
 
 def setup_to_json(setup: Setup) -> str:
@@ -70,7 +72,7 @@ def setup_to_json(setup: Setup) -> str:
 def setup_from(text: str) -> Setup:
     """The other way."""
     fields = json.loads(text)
-    fields.update({name: tuple(fields[name]) for name in ("path", "prefixes", "preload")})
+    fields.update({name: tuple(fields[name]) for name in ("path", "prefixes", "preload", "groups")})
     return Setup(**fields)
 
 

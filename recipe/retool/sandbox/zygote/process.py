@@ -63,15 +63,21 @@ class Zygote:
         bpf: Compiled seccomp filter; empty for none.
         preload: Modules to import once.
         scratch_mb: Most MiB in files of one program.
+        groups: Descriptors of the control groups to enter.
     """
 
     def __init__(
-        self, interpreter: Interpreter, bpf: bytes, preload: tuple[str, ...], scratch_mb: int
+        self,
+        interpreter: Interpreter,
+        bpf: bytes,
+        preload: tuple[str, ...],
+        scratch_mb: int,
+        groups: Sequence[int] = (),
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setblocking(False)
-        setup = Setup(interpreter.path, interpreter.prefixes, preload, bpf.hex(), NOBODY, scratch_mb)
+        setup = Setup(interpreter.path, interpreter.prefixes, preload, bpf.hex(), NOBODY, scratch_mb, tuple(groups))
         try:
             self._process = _start(interpreter.executable, theirs, setup)
         except OSError:
@@ -207,7 +213,7 @@ def _start(python: str, sock: socket.socket, setup: Setup) -> "subprocess.Popen[
         stderr=None if sys.stderr is None else 2,
         env=env,
         cwd="/",
-        pass_fds=[fd],
+        pass_fds=[fd, *setup.groups],
         start_new_session=True,
     )
 

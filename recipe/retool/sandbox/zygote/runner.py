@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import signal
 import sys
 import time
 
@@ -10,6 +11,7 @@ from recipe.retool.sandbox.limits import BASE_MB, Interpreter, Limits
 from recipe.retool.sandbox.protocol import RunOutcome, RunRequest
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 from recipe.retool.sandbox.workdir import confined
+from recipe.retool.sandbox.zygote.cgroups import Group, find_cgroups, programs_memory_mb
 from recipe.retool.sandbox.zygote.files import fetch
 from recipe.retool.sandbox.zygote.fleet import Fleet
 from recipe.retool.sandbox.zygote.kinds import KINDS, Kind
@@ -20,6 +22,7 @@ from recipe.retool.sandbox.zygote.wires import Wires
 
 _KILL_SECONDS = 5.0
 _STUCK = f"it did not end a program in {_KILL_SECONDS:g} s"
+_NO_MEMORY = "\nMemoryError: killed by the kernel, for its processes together took too much memory"
 _SLACK_MB = 64
 _MIB = 1 << 20
 
@@ -48,7 +51,10 @@ class ZygoteRunner:
         self._limits = limits or Limits()
         self.isolation = isolation
         bpf, self.no_filter = compiled_filter()
-        self.fleet = Fleet(Interpreter.probe(python), bpf, kinds, scratch_mb)
+        roots, self.no_cgroup = find_cgroups()
+        self._group = Group(roots, programs_memory_mb()) if roots else None
+        groups = self._group.entries if self._group else []
+        self.fleet = Fleet(Interpreter.probe(python), bpf, kinds, scratch_mb, groups)
         self._numbers = itertools.count(1)
 
     async def run(self, request: RunRequest) -> RunOutcome:
@@ -69,6 +75,8 @@ class ZygoteRunner:
     async def aclose(self) -> None:
         """Kill every program and the fork servers."""
         self.fleet.close()
+        if self._group is not None:
+            self._group.close()
 
     async def _execute(self, zygote: Zygote, request: RunRequest) -> RunOutcome:
         timeout = self._limits.timeout(request.timeout)
@@ -84,6 +92,8 @@ class ZygoteRunner:
             folder = zygote.folder(number)
             files = await asyncio.to_thread(fetch, folder, request.fetch_files) if folder >= 0 else {}
             stdout, stderr = wires.texts()
+        if call.result() == -signal.SIGKILL and self._group is not None and self._group.killed():
+            stderr += _NO_MEMORY
         return RunOutcome(result_of(call.result(), in_time, stdout, stderr, seconds), files)
 
     def _job(self, number: int, zygote: Zygote, request: RunRequest, timeout: float, wires: Wires) -> Job:
