@@ -12,7 +12,6 @@ from recipe.retool.sandbox.runner import SubprocessRunner
 from recipe.retool.sandbox.zygote import choice
 from recipe.retool.sandbox.zygote.choice import IsolationMode, choose_runner
 from recipe.retool.sandbox.zygote.probe import Isolation, probe_isolation
-from recipe.retool.sandbox.zygote.kinds import Kind
 from recipe.retool.sandbox.zygote.runner import ZygoteRunner
 
 _NONE = Isolation((), (("namespaces", "not on this host"),), works=False)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from recipe.retool.errors import SandboxError
-from recipe.retool.sandbox.limits import environment
+from recipe.retool.sandbox.limits import environment, usable_cores
 from recipe.retool.sandbox.wire import PING_PATH
 from recipe.retool.sandbox.zygote.choice import IsolationMode
 
@@ -188,13 +188,6 @@ class EmbeddedSandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def usable_cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _package_root() -> str:

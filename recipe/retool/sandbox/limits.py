@@ -138,3 +138,10 @@ def environment(home: str, source: Iterable[tuple[str, str]]) -> dict[str, str]:
         "MPLBACKEND": "Agg",
     }
     return {**kept, **threads, **fixed}
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from ctypes import addressof, c_char_p, c_int, c_uint, c_ulong, c_void_p
 from dataclasses import dataclass
-from os import close, dup2, mkdir, open, symlink, write  # noqa: A004
+from os import close, dup2, mkdir, open, symlink, write
 from pathlib import Path
 from resource import (
     RLIM_INFINITY,
@@ -183,12 +183,10 @@ def _limits() -> Callable[[tuple[int, ...]], None]:
     most = [1 << 62 if value == RLIM_INFINITY else value for value in hard]
 
     def put(values: tuple[int, ...]) -> None:
-        place = 0
-        for value in (*values, 0):
+        for place, value in enumerate((*values, 0)):
             if value >= 0:
                 limit = min(value, most[place])
                 setrlimit(_RLIMITS[place], (limit, limit))
-            place += 1
 
     return put
 

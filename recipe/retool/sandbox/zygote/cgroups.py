@@ -2,8 +2,8 @@
 
 Resource limits see one process; a program may have many. A group for each program would be stricter, but to
 move a process into a group takes the kernel ten milliseconds and more, one move at a time: too much for each.
-Version 1 wants root; version 2 wants root or a group that was delegated to us and in which nobody else is. The
-group is made below the server's own, so that what bounds the server bounds it too.
+Version 1 wants root; version 2 wants root or a group that was delegated to us and in which nobody else is.
+The group is made below the server's own, so that what bounds the server bounds it too.
 """
 
 import os
@@ -52,7 +52,9 @@ class Group:
     def _count_kills(self) -> int:
         for name in ("memory.events", "memory.oom_control"):
             with suppress(OSError, KeyError):
-                match = re.search(r"^oom_kill (\d+)", (self._folders["memory"] / name).read_text(), re.MULTILINE)
+                match = re.search(
+                    r"^oom_kill (\d+)", (self._folders["memory"] / name).read_text(), re.MULTILINE
+                )
                 return int(match[1]) if match else 0
         return 0
 

@@ -7,13 +7,14 @@ needs no sympy is twice as fast from a fork server without it.
 import re
 from dataclasses import dataclass
 
-# Each extension module is half a dozen mappings, and each mapping a cost of every fork: the first list has none
-# but the most used, the second is for programs that name them.
+# Each extension module is half a dozen mappings, and each mapping a cost of every fork: the first list has
+# only what is used most, the second is for programs that name it.
 _BASIC = (
-    "bisect cmath collections copy dataclasses enum functools heapq itertools json math operator re string time"
-    " traceback typing"
-).split()
-_MORE = "datetime decimal fractions random statistics".split()
+    *("bisect", "cmath", "collections", "copy", "dataclasses", "enum", "functools", "heapq", "itertools"),
+    *("json", "math", "operator", "re", "string", "time", "traceback", "typing"),
+)
+_MORE = ("datetime", "decimal", "fractions", "random", "statistics")
+_SCIPY = ("scipy.integrate", "scipy.linalg", "scipy.optimize", "scipy.special", "scipy.stats")
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,13 @@ class Kind:
         return not self.words or re.search(rf"\b(?:{'|'.join(self.words)})\b", code) is not None
 
 
-_SCIPY = "scipy.integrate scipy.linalg scipy.optimize scipy.special scipy.stats".split()
 # The first that takes a program gets it. A wrong guess costs the time of an import, and nothing else.
 KINDS = (
     Kind("scipy", (*_BASIC, *_MORE, "sympy", *_SCIPY), ("scipy", "sklearn", "statsmodels")),
     Kind("sympy", (*_BASIC, *_MORE, "numpy", "sympy"), ("sympy", "mpmath")),
     Kind("numpy", (*_BASIC, "numpy"), ("numpy", "pandas", "matplotlib", "networkx")),
-    Kind("standard", (*_BASIC, *_MORE), tuple(_MORE)),
-    Kind("plain", tuple(_BASIC)),
+    Kind("standard", (*_BASIC, *_MORE), _MORE),
+    Kind("plain", _BASIC),
 )
 
 

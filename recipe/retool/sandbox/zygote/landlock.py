@@ -1,7 +1,7 @@
 """Landlock: one more wall, from the kernel's own hand, that holds even where a namespace should not.
 
-Its rules need no path: no device files are made or spoken to, no TCP port is bound or called, no signal and no
-abstract socket reaches beyond the program's own processes.
+Its rules need no path: no device files are made or spoken to, no TCP port is bound or called, no signal and
+no abstract socket reaches beyond the program's own processes.
 """
 
 import ctypes
@@ -21,7 +21,9 @@ class _Ruleset(ctypes.Structure):
 
 def ruleset() -> int:
     """Descriptor of the rules, for a process to enter; OSError when this kernel has no landlock."""
-    create = linux.raw("", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint, number=linux.LANDLOCK_CREATE_RULESET)
+    create = linux.raw(
+        "", ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint, number=linux.LANDLOCK_CREATE_RULESET
+    )
     version = create(None, 0, _VERSION)
     if version < 1:
         raise linux.failure("landlock")

@@ -116,7 +116,7 @@ def no_capabilities() -> tuple[object, object]:
     return _CapabilityHeader(_CAPABILITY_VERSION_3, 0), _CapabilitySets()
 
 
-def filter_program(bpf: bytes) -> object:
+def filter_program(bpf: bytes) -> ctypes.Structure:
     """A compiled seccomp filter as prctl(2) takes it: the object has to live, its address is the argument."""
     return _FilterProgram(len(bpf) // 8, bpf)
 
@@ -132,9 +132,10 @@ class Stack:
 def init_maker() -> Callable[[int], int]:
     """A function of a stack's top that starts process 1 of a new pid namespace and gives its pid, or -1.
 
-    The process sleeps until it is killed. It shares our memory and descriptors, so it costs no copy of either,
-    and it runs ``pause`` and nothing else. A program is then process 2: as process 1 it would be spared its own
-    SIGKILL and SIGABRT. No signal handler of ours may be set, or the program could have it run in our memory.
+    The process sleeps until it is killed. It shares our memory and descriptors, so it costs no copy of
+    either, and it runs ``pause`` and nothing else. A program is then process 2: as process 1 it would be
+    spared its own SIGKILL and SIGABRT. No signal handler of ours may be set, or the program could have it run
+    in our memory.
     """
     pause = ctypes.cast(_libc()["pause"], ctypes.c_void_p).value
     clone = raw("clone", ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)

@@ -85,7 +85,10 @@ async def _probe(python: str) -> Isolation:
         if "/proc/self" in result.stderr:
             return Isolation(("namespaces",), (("/proc", _NO_PROC),), works=True)
         return _nothing(result.stderr.strip()[-200:] or result.status.value)
-    return _judge(json.loads(result.stdout), {"seccomp": runner.no_filter, "cgroup": runner.no_cgroup, "landlock": _NO_LANDLOCK})
+    return _judge(
+        json.loads(result.stdout),
+        {"seccomp": runner.no_filter, "cgroup": runner.no_cgroup, "landlock": _NO_LANDLOCK},
+    )
 
 
 def _judge(seen: dict[str, Any], reasons: dict[str, str]) -> Isolation:

@@ -77,7 +77,9 @@ class Zygote:
         self._loop = asyncio.get_running_loop()
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setblocking(False)
-        setup = Setup(interpreter.path, interpreter.prefixes, preload, bpf.hex(), NOBODY, scratch_mb, tuple(groups))
+        setup = Setup(
+            interpreter.path, interpreter.prefixes, preload, bpf.hex(), NOBODY, scratch_mb, tuple(groups)
+        )
         try:
             self._process = _start(interpreter.executable, theirs, setup)
         except OSError:
@@ -115,7 +117,7 @@ class Zygote:
         return call
 
     def folder(self, number: int) -> int:
-        """Descriptor of the working directory of a run that asked for it, the caller's from now on; else -1."""
+        """The working directory of a run that asked for it: a descriptor, now the caller's; else -1."""
         return self._folders.pop(number, -1)
 
     def kill(self, number: int) -> None:

@@ -5,7 +5,7 @@ than most programs. So this does by hand what of the finish a program can see.
 """
 
 import _random
-import _signal
+import _signal  # type: ignore[import-not-found]
 import atexit
 import builtins
 import gc
@@ -46,9 +46,10 @@ def prepare(path: str, search: tuple[str, ...]) -> Callable[[str, bool], NoRetur
     def become(source: str, has_stdin: bool) -> NoReturn:
         _signal.signal(signal.SIGINT, default_int_handler)
         _signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        sys.stdin = sys.__stdin__ = _text(0, "r", "<stdin>", errors) if has_stdin else streams[0]
-        sys.stdout = sys.__stdout__ = streams[1]
-        sys.stderr = sys.__stderr__ = streams[2]
+        stdin = _text(0, "r", "<stdin>", errors) if has_stdin else streams[0]
+        sys.stdin = sys.__stdin__ = stdin  # type: ignore[misc]
+        sys.stdout = sys.__stdout__ = streams[1]  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = streams[2]  # type: ignore[misc]
         thread._set_native_id()  # type: ignore[attr-defined]
         for seed in seeds:
             seed()
@@ -69,7 +70,9 @@ def _seeds() -> list[Callable[[], object]]:
     """What gives a program random numbers of its own, for all that was loaded before it was there."""
     found: list[Callable[[], object]] = []
     for name, generator in (("random", "_inst"), ("sympy.core.random", "rng")):
-        if name in sys.modules:  # the C function: the method of the class around it touches ten times the pages
+        if (
+            name in sys.modules
+        ):  # the C function: the method of the class around it touches ten times the pages
             found.append(partial(_random.Random.seed, getattr(sys.modules[name], generator)))
     if "numpy.random" in sys.modules:
         found.append(sys.modules["numpy.random"].seed)

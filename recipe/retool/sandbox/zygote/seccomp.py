@@ -3,8 +3,8 @@
 Made once, in the server, with libseccomp through the package ``pyseccomp``; the fork server only installs
 the compiled filter. Namespaces, capabilities and mounts are closed already: this takes away kernel code
 that a program could attack, new user namespaces above all, and kinds of sockets that no network namespace
-holds back. System V IPC and POSIX message queues are refused too (POSIX shared memory, which Python uses, is a
-file in the scratch folder): programs of one fork server share an IPC namespace, and nothing must stay in it.
+holds back. System V IPC and POSIX message queues are refused too (POSIX shared memory, which Python uses, is
+a file in the scratch folder): programs of one fork server share an IPC namespace, and nothing must stay in it.
 """
 
 import contextlib
@@ -23,7 +23,8 @@ _REFUSED = """
     mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd
     name_to_handle_at open_by_handle_at open_tree perf_event_open personality pidfd_getfd pivot_root
     process_madvise process_vm_readv process_vm_writev ptrace quotactl reboot request_key setdomainname
-    semctl semget semop semtimedop sethostname setns settimeofday shmat shmctl shmdt shmget swapoff swapon syslog umount umount2 unshare userfaultfd vhangup
+    semctl semget semop semtimedop sethostname setns settimeofday shmat shmctl shmdt shmget
+    swapoff swapon syslog umount umount2 unshare userfaultfd vhangup
 """
 _NAMESPACE_FLAGS = (
     0x00020000,

@@ -58,7 +58,7 @@ def build(prefixes: list[str]) -> str:
 
 
 def prefix_links(prefixes: list[str]) -> list[tuple[str, str]]:
-    """Links to interpreters that live below the scratch folder on the host, for it hides them: place, target."""
+    """Place and target of links to interpreters that are hidden, for they live below the scratch folder."""
     return [
         (folder, f"{HIDDEN}/{number}") for number, folder in enumerate(prefixes) if below(folder, SCRATCH)
     ]
