@@ -4,7 +4,7 @@ Made once, in the server, with libseccomp through the package ``pyseccomp``; the
 the compiled filter. Namespaces, capabilities and mounts are closed already: this takes away kernel code
 that a program could attack, new user namespaces above all, and kinds of sockets that no network namespace
 holds back. System V IPC and POSIX message queues are refused too (POSIX shared memory, which Python uses, is
-a file in the scratch folder): programs of one fork server share an IPC namespace, and nothing must stay in it.
+a file in the scratch folder): programs of one fork server share an IPC namespace; nothing must stay in it.
 """
 
 import contextlib
