@@ -146,6 +146,17 @@ def test_a_daemon_does_not_outlive_its_program() -> None:
     assert not any(mark.encode() in line for line in found)
 
 
+def test_a_child_laid_at_the_fork_servers_door_harms_nobody() -> None:
+    numbers = {"x86_64": 56, "aarch64": 220}
+    code = (
+        f"import ctypes, os, time\nnumber = {numbers}[os.uname().machine]\n"
+        "if ctypes.CDLL(None).syscall(number, 0x8000 | 17, 0, 0, 0, 0) == 0: os._exit(0)\n"
+        "time.sleep(0.2); print('on')"
+    )
+    other = "import time; time.sleep(1); print('fine')"
+    assert [result.stdout for result in _results(code, other)] == ["on\n", "fine\n"]
+
+
 def test_a_fork_bomb_is_bounded_and_spares_its_neighbour() -> None:
     bomb = (
         "import os, time\nn = 0\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(60)\n"

@@ -180,6 +180,18 @@ def test_a_file_left_open_is_flushed() -> None:
     assert _with_runner(use) == {"out": b"x"}
 
 
+def test_fetching_files_leaves_no_descriptor_open() -> None:
+    async def use(runner: ZygoteRunner) -> tuple[int, int]:
+        request, seen = RunRequest("open('out', 'w').write('x')", fetch_files=("out",)), []
+        for _ in range(4):
+            await runner.run(request)
+            seen.append(len(os.listdir("/proc/self/fd")))
+        return seen[0], seen[-1]
+
+    first, last = _with_runner(use)
+    assert first == last
+
+
 def test_an_exit_handler_that_hangs_meets_the_time_limit() -> None:
     result = _one("import atexit, time; atexit.register(time.sleep, 60); print(42)", timeout=1.0)
     assert (result.status, result.stdout) == (ExecutionStatus.TIMEOUT, "42\n")

@@ -136,11 +136,16 @@ class Loop:
 
     def _reap(self) -> None:
         """The program ended, and takes its namespace along; or the namespace did, and now all is over."""
-        while self._processes:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
             if pid == 0:
                 return
-            run = self._processes.pop(pid)
+            run = self._processes.pop(pid, None)
+            if run is None:  # a program can make children that count as ours: CLONE_PARENT
+                continue
             if pid == run.child:
                 run.child = 0
                 run.status = os.waitstatus_to_exitcode(status)

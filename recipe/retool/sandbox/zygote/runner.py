@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import signal
 import sys
 import time
@@ -90,7 +91,7 @@ class ZygoteRunner:
             in_time = await _end(zygote, number, call, timeout)
             seconds = time.monotonic() - started
             folder = zygote.folder(number)
-            files = await asyncio.to_thread(fetch, folder, request.fetch_files) if folder >= 0 else {}
+            files = await _fetch(folder, request.fetch_files) if folder >= 0 else {}
             stdout, stderr = wires.texts()
         if call.result() == -signal.SIGKILL and self._group is not None and self._group.killed():
             stderr += _NO_MEMORY
@@ -101,6 +102,13 @@ class ZygoteRunner:
         # What the preloaded modules take is there before the program asks for anything.
         memory += max(0, zygote.ready.result().memory_mb + _SLACK_MB - BASE_MB) * _MIB
         return Job(number, (memory, *others), wires.flags, wires.code)
+
+
+async def _fetch(folder: int, names: tuple[str, ...]) -> dict[str, bytes]:
+    try:
+        return await asyncio.to_thread(fetch, folder, names)
+    finally:
+        os.close(folder)
 
 
 async def _end(zygote: Zygote, number: int, call: "asyncio.Future[int]", timeout: float) -> bool:

@@ -26,7 +26,9 @@ _REFUSED = """
     semctl semget semop semtimedop sethostname setns settimeofday shmat shmctl shmdt shmget
     swapoff swapon syslog umount umount2 unshare userfaultfd vhangup
 """
-_NAMESPACE_FLAGS = (
+_CLONE_PARENT = 0x00008000  # a child of the fork server's, not of the program's
+_REFUSED_FLAGS = (
+    _CLONE_PARENT,
     0x00020000,
     0x02000000,
     0x04000000,
@@ -60,7 +62,7 @@ def _compile(seccomp: Any) -> bytes:
     for name in _REFUSED.split():
         with contextlib.suppress(OSError, ValueError, RuntimeError):  # unknown here: nothing to refuse
             made.add_rule(refuse, name)
-    for flag in _NAMESPACE_FLAGS:
+    for flag in _REFUSED_FLAGS:
         made.add_rule(refuse, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
     # Its flags lie in memory, out of a filter's sight; the C library falls back to clone.
     made.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
