@@ -48,11 +48,15 @@ def check_sandbox(url: str) -> Check:
 def check_isolation() -> Check:
     """What would keep the programs of a sandbox on this machine apart from it."""
     from recipe.retool.sandbox.zygote.probe import probe_isolation
+    from recipe.retool.sandbox.zygote.probe_container import probe_container
 
     name, seen = "isolation", probe_isolation()
     if seen.works and "seccomp" in seen.active:
         return ok(name, ", ".join(seen.names()))
     why = "; ".join(f"{what}: {reason}" for what, reason in seen.missing)
+    if not seen.works:
+        other = probe_container()
+        why += f"; without namespaces: {other.text()}"
     return warning(name, why, "a sandbox here has fewer walls: run it in a container or on a host of its own")
 
 

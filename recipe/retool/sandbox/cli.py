@@ -49,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
         "--isolation",
         default=IsolationMode.AUTO.value,
         choices=[mode.value for mode in IsolationMode],
-        help="namespaces: or do not start; process: limits only; auto (default): namespaces where they work",
+        help="namespaces, or container (root without namespaces): or do not start; process: limits only; "
+        "auto (default): the first of them that works",
     )
     one.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     one.add_argument("--allow-remote", action="store_true", help="allow a host other than loopback")

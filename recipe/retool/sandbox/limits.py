@@ -83,14 +83,15 @@ class Interpreter:
 
     def open_to_all(self) -> bool:
         """True when an unprivileged user can read this interpreter and its packages."""
-        return all(_open_to_all(entry) for entry in (self.executable, *self.path))
+        return all(open_to_all(entry) for entry in (self.executable, *self.path))
 
 
-def _open_to_all(path: str) -> bool:
+def open_to_all(path: str, enter_only: bool = False) -> bool:
+    """True when an unprivileged user can read a file, list a folder or, with ``enter_only``, pass through it."""
     real = Path(os.path.realpath(path))
     try:
         folders = all(parent.stat().st_mode & 0o001 for parent in real.parents)
-        return folders and real.stat().st_mode & 0o004 != 0
+        return folders and real.stat().st_mode & (0o001 if enter_only else 0o004) != 0
     except OSError:
         return False
 

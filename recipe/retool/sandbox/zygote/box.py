@@ -35,10 +35,10 @@ from recipe.retool.sandbox.zygote.messages import BROKEN, FOLDER, HAND_OUT, HAS_
 NOBODY = 65534
 _RLIMITS = (RLIMIT_AS, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_CORE)
 _INODES = 16384
-_NICE = 5
+NICE = 5
 _TMPFS = linux.MS_NOSUID | linux.MS_NODEV
 _PROC = _TMPFS | linux.MS_NOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
     """
     mounts = _file_system(walls)
     nobody = _nobody(walls)
-    locks = _locks(walls)
-    put_limits = _limits()
+    locks = locker(walls.bpf, walls.landlock)
+    put_limits = limiter()
     setns = linux.raw("setns", c_int, c_int)
     close_range = linux.raw("close_range", c_uint, c_uint, c_int)
     scratch, work, code_file = f"{tree.SCRATCH}/shm", tree.WORK, tree.CODE
@@ -79,14 +79,14 @@ def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
     setpgid = os.setpgid
 
     def enter(task: Task) -> str:
-        job, fds, net = task.job, task.fds, task.net
+        job, fds, net = task.job, task.fds, task.own
         try:
             dup2(fds[0], 1)
             dup2(fds[1], 2)
             if job.flags & HAS_STDIN:
                 dup2(fds[-1], 0)
             setpgid(0, 0)
-            nice(_NICE)
+            nice(NICE)
             if setns(net, linux.CLONE_NEWNET):
                 raise failure("setns")
             mounts()
@@ -97,12 +97,12 @@ def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
                 os.makedirs(os.path.dirname(place), exist_ok=True)
                 symlink(target, place)
             chdir(work)
-            code = job.code if not job.flags & HAS_FILES else _fill(fds[2])
-            fd = open(code_file, _NEW_FILE, 0o600)  # tracebacks and inspect read it
+            code = job.code if not job.flags & HAS_FILES else fill(fds[2])
+            fd = open(code_file, NEW_FILE, 0o600)  # tracebacks and inspect read it
             write(fd, code)
             close(fd)
             if job.flags & HAND_OUT:
-                _hand_out(sock, job.number)
+                hand_out(sock, job.number)
             nobody()
             put_limits(job.rlimits)
             locks()
@@ -177,8 +177,8 @@ def _map_lines(uid: int, gid: int) -> list[tuple[str, bytes]]:
     return [("self/setgroups", b"deny"), *((path, text.encode()) for path, text in maps)]
 
 
-def _limits() -> Callable[[tuple[int, ...]], None]:
-    """Lower the limits; the stack is never limited: it is also the threads' size."""
+def limiter() -> Callable[[tuple[int, ...]], None]:
+    """A function that lowers the limits; the stack is never limited: it is also the threads' size."""
     hard = [getrlimit(kind)[1] for kind in _RLIMITS]
     most = [1 << 62 if value == RLIM_INFINITY else value for value in hard]
 
@@ -191,21 +191,25 @@ def _limits() -> Callable[[tuple[int, ...]], None]:
     return put
 
 
-def _locks(walls: Walls) -> Callable[[], None]:
-    """No capability, no new privilege, no system call that the filter refuses."""
+def locker(bpf: bytes, ruleset: int = -1) -> Callable[..., None]:
+    """A function that locks up: no capability, no new privilege, no system call that the filter refuses.
+
+    Args:
+        bpf: Compiled seccomp filter; empty for none.
+        ruleset: Landlock ruleset to enter when the function is not given one of its own; -1 for none.
+    """
     capset = linux.raw("capset", c_void_p, c_void_p)
     prctl = linux.raw("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
     restrict = linux.raw("", c_int, c_uint, number=linux.LANDLOCK_RESTRICT_SELF)
-    nothing, program = linux.no_capabilities(), linux.filter_program(walls.bpf)
-    address = addressof(program) if walls.bpf else 0
-    ruleset = walls.landlock
+    nothing, program = linux.no_capabilities(), linux.filter_program(bpf)
+    address = addressof(program) if bpf else 0
 
-    def lock(_keep: object = program) -> None:
+    def lock(rules: int = ruleset, _keep: object = program) -> None:
         if capset(*nothing):
             raise failure("capset")
         if prctl(linux.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
             raise failure("no_new_privs")
-        if ruleset >= 0 and restrict(ruleset, 0):
+        if rules >= 0 and restrict(rules, 0):
             raise failure("landlock_restrict_self")
         if address and prctl(linux.PR_SET_SECCOMP, linux.SECCOMP_MODE_FILTER, address, 0, 0):
             raise failure("seccomp")
@@ -213,7 +217,7 @@ def _locks(walls: Walls) -> Callable[[], None]:
     return lock
 
 
-def _fill(payload: int) -> bytes:
+def fill(payload: int) -> bytes:
     """Write the files that come with a program; returns the program."""
     with os.fdopen(payload, "rb") as file:
         fields = json.loads(file.read())
@@ -226,7 +230,7 @@ def _fill(payload: int) -> bytes:
     return str(fields["code"]).encode("utf-8", "replace")
 
 
-def _hand_out(sock: socket.socket, number: int) -> None:
+def hand_out(sock: socket.socket, number: int) -> None:
     """Let the server look into the working directory after the end: the descriptor keeps it alive."""
-    fd = os.open(tree.WORK, os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     socket.send_fds(sock, [text_packet(FOLDER, number, "")], [fd])

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 
 from recipe.retool.sandbox.limits import Interpreter, usable_cores
+from recipe.retool.sandbox.zygote.container import Quarters
 from recipe.retool.sandbox.zygote.kinds import Kind, kind_of
 from recipe.retool.sandbox.zygote.process import Zygote, ZygoteLost
 
@@ -25,6 +26,7 @@ class Fleet:
         scratch_mb: Most MiB in files of one program.
         groups: Descriptors of the control groups to enter.
         replicas: Most fork servers of one kind: each forks on one core at a time. None: one for three cores.
+        quarters: Users and folders for programs without namespaces; None: programs have namespaces.
     """
 
     def __init__(
@@ -35,11 +37,15 @@ class Fleet:
         scratch_mb: int,
         groups: Sequence[int] = (),
         replicas: int | None = None,
+        quarters: Quarters | None = None,
     ) -> None:
         self._interpreter, self._bpf, self._scratch_mb = interpreter, bpf, scratch_mb
         self._groups = groups
         self._kinds = kinds
         self._replicas = replicas or max(1, usable_cores() // _CORES_EACH)
+        self._quarters = quarters
+        if quarters is not None:
+            self._replicas = min(self._replicas, quarters.replicas)
         self._zygotes: dict[str, list[Zygote]] = {kind.name: [] for kind in kinds}
         self._closed = False
 
@@ -73,8 +79,21 @@ class Fleet:
         if chosen is None or (
             chosen.running >= _CROWD and chosen.ready.done() and len(some) < self._replicas
         ):
-            some.append(Zygote(self._interpreter, self._bpf, kind.preload, self._scratch_mb, self._groups))
+            some += self._new(kind, bool(some))
         return chosen or some[-1]
+
+    def _new(self, kind: Kind, there_is_one: bool) -> list[Zygote]:
+        """A new fork server; none where all users are taken and another one can do the work."""
+        common = (self._interpreter, self._bpf, kind.preload, self._scratch_mb, self._groups)
+        if self._quarters is None:
+            return [Zygote(*common)]
+        claim = self._quarters.claim()
+        if len(claim.uids) > 1:
+            return [Zygote(*common, claim, self._quarters.folder())]
+        claim.close()
+        if there_is_one:
+            return []
+        raise ZygoteLost("no users are left for programs: other servers on this host have them all")
 
     def close(self) -> None:
         """Kill every program and the fork servers."""

@@ -1,68 +1,52 @@
 """The fork server's loop: starts programs, reaps them, kills them on demand. One thread, no waiting."""
 
-import ctypes
 import os
 import select
-import signal
 import socket
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from recipe.retool.sandbox.zygote import linux
-from recipe.retool.sandbox.zygote.messages import BROKEN, Job, command_of, ended_packet, receive, text_packet
-
-
-@dataclass
-class _Run:
-    """A program that runs: its process, and process 1 of its pid namespace; 0 when it is reaped."""
-
-    number: int
-    stack: linux.Stack
-    net: int
-    init: int
-    child: int = 0
-    status: int = 0
+from recipe.retool.sandbox.zygote.messages import Job, command_of, receive
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a forked child has to do: the job, its descriptors, and that of its network namespace."""
+    """What a forked child has to do.
+
+    Attributes:
+        job: The program.
+        fds: Its descriptors.
+        own: What is its alone: the descriptor of its network namespace, or its user id.
+    """
 
     job: Job
     fds: list[int]
-    net: int
+    own: int
 
 
-class Loop:
-    """Serves one socket.
+class Loop(ABC):
+    """Serves one socket; how a program is started and ended is for the kinds of walls to say.
 
     Args:
         sock: Where jobs come from; the end of it is the end of the server.
-        proc_fd: Descriptor of a ``/proc`` in which this process is seen.
     """
 
-    def __init__(self, sock: socket.socket, proc_fd: int) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._children = linux.child_watch()
         self._poll = select.epoll()
         self._poll.register(sock, select.EPOLLIN)
         self._poll.register(self._children, select.EPOLLIN)
-        self._self = os.pidfd_open(os.getpid())
-        self._runs: dict[int, _Run] = {}
-        self._processes: dict[int, _Run] = {}
-        self._stacks: list[linux.Stack] = []
-        self._nets: list[int] = []
-        self._proc_fd = proc_fd
-        self._make_init = linux.init_maker()
-        # Not os.fork: what Python does after it is for programs with threads, and reads and writes too much.
-        self._fork = linux.raw("fork")
-        self._setns = linux.raw("setns", ctypes.c_int, ctypes.c_int)
-        self._dumpable = _dumpable()
+        self._patience: float | None = None
 
     def serve(self) -> Task | None:
         """Loop until the server has gone (None). In a forked child it returns what to do, at once."""
         while True:
-            for fd, _ in self._poll.poll():
+            events = self._poll.poll(self._patience)
+            if not events:
+                self._reap()
+            for fd, _ in events:
                 if fd == self._children:
                     os.read(fd, 4096)
                     self._reap()
@@ -73,96 +57,21 @@ class Loop:
                     return None
                 command = command_of(packet)
                 if isinstance(command, int):
-                    self._kill(command)
-                elif self._start(command, net := self._net()):
-                    return Task(command, fds, net)
+                    self._order(command)
+                elif task := self._start(command, fds):
+                    return task
                 else:
                     for one in fds:
                         os.close(one)
 
-    def _kill(self, number: int) -> None:
-        run = self._runs.get(number)
-        if run is not None and run.init:
-            os.kill(run.init, signal.SIGKILL)  # not reaped yet, so the number is still its own
+    @abstractmethod
+    def _start(self, job: Job, fds: list[int]) -> Task | None:
+        """Fork; the task in the child, None in the fork server. On failure nothing is left behind."""
 
-    def _net(self) -> int:
-        """A network namespace that no program uses.
+    @abstractmethod
+    def _order(self, number: int) -> None:
+        """Kill that run; for ``-number``, forget its folder. Unknown numbers are fine."""
 
-        They are used again: a program has no power over its namespace, and what it could leave there, its
-        sockets, has died with it. To make one and to take it down costs as much as all other walls together.
-        """
-        if self._nets:
-            return self._nets.pop()
-        linux.unshare(linux.CLONE_NEWNET)
-        return os.open("self/ns/net", os.O_RDONLY, dir_fd=self._proc_fd)
-
-    def _start(self, job: Job, net: int) -> bool:
-        """Fork; True in the child. On failure nothing is left behind."""
-        stack = self._stacks.pop() if self._stacks else linux.Stack()
-        run = _Run(job.number, stack, net, self._make_init(stack.top))
-        if run.init < 0:
-            error = linux.failure("clone")
-            self._recycle(run)
-        else:
-            self._runs[job.number] = self._processes[run.init] = run
-            run.child = self._fork_into(run.init)
-            if run.child == 0:
-                return True
-            if run.child > 0:
-                self._processes[run.child] = run
-                return False
-            error = linux.failure("fork")
-            run.child = 0
-            del self._runs[job.number]
-            os.kill(run.init, signal.SIGKILL)
-        text = f"cannot start a process: {error}"
-        self._sock.send(text_packet(BROKEN, job.number, text))
-        return False
-
-    def _fork_into(self, init: int) -> int:
-        """Fork into the pid namespace of that process."""
-        fd = os.pidfd_open(init)
-        # The kernel lets nobody into the namespaces of a process that it hides, as we are hidden otherwise.
-        self._dumpable(1)
-        child = -1 if self._setns(fd, linux.CLONE_NEWPID) else self._fork()
-        if child == 0:
-            return 0
-        error = ctypes.get_errno()
-        self._setns(self._self, linux.CLONE_NEWPID)
-        self._dumpable(0)
-        os.close(fd)
-        ctypes.set_errno(error)
-        return child
-
+    @abstractmethod
     def _reap(self) -> None:
-        """The program ended, and takes its namespace along; or the namespace did, and now all is over."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            run = self._processes.pop(pid, None)
-            if run is None:  # a program can make children that count as ours: CLONE_PARENT
-                continue
-            if pid == run.child:
-                run.child = 0
-                run.status = os.waitstatus_to_exitcode(status)
-                if run.init:
-                    os.kill(run.init, signal.SIGKILL)
-            else:
-                run.init = 0
-            if not run.child and not run.init:
-                self._recycle(run)
-                if self._runs.pop(run.number, None) is not None:
-                    self._sock.send(ended_packet(run.number, run.status))
-
-    def _recycle(self, run: _Run) -> None:
-        self._stacks.append(run.stack)
-        self._nets.append(run.net)
-
-
-def _dumpable() -> Callable[[int], int]:
-    prctl = linux.raw("prctl", ctypes.c_int, *[ctypes.c_ulong] * 4)
-    return lambda value: prctl(linux.PR_SET_DUMPABLE, value, 0, 0, 0)
+        """See which processes have ended, and which runs with them."""

@@ -1,7 +1,8 @@
 """``python -m recipe.retool.sandbox.zygote.main``: the fork server's process.
 
 Two processes: the outer one enters the namespaces and waits; the inner one is process 1 of the pid
-namespace, holds the preloaded modules and forks. When either dies, so does every program.
+namespace, holds the preloaded modules and forks. When either dies, so does every program. Without
+namespaces the outer one keeps the programs' folders, and kills what is left of programs in the end.
 """
 
 import gc
@@ -13,10 +14,12 @@ import socket
 import sys
 from contextlib import suppress
 
-from recipe.retool.sandbox.zygote import box, landlock, linux, program, tree
+from recipe.retool.sandbox.zygote import box, cell, keeper, landlock, linux, program, tree
+from recipe.retool.sandbox.zygote.container_loop import ContainerLoop
 from recipe.retool.sandbox.zygote.huge import collapse
-from recipe.retool.sandbox.zygote.loop import Loop
 from recipe.retool.sandbox.zygote.messages import FAILED, HAS_STDIN, READY, Setup, setup_from, text_packet
+from recipe.retool.sandbox.zygote.namespace_loop import NamespaceLoop
+from recipe.retool.sandbox.zygote.sweep import sweep
 
 _ALL_NAMESPACES = (
     linux.CLONE_NEWUSER
@@ -41,6 +44,8 @@ def main(argv: list[str]) -> int:
             os.write(group, b"0")
             os.close(group)
         proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+        if setup.uids:
+            return _without_namespaces(sock, setup, proc_fd, prefixes)
         root = _enter_namespaces(prefixes, setup.uid, proc_fd)
         inner = os.fork()
     except OSError as error:
@@ -89,7 +94,7 @@ def _inside(sock: socket.socket, setup: Setup, root: str, proc_fd: int, prefixes
         # A program shares a process 1 with us that has our memory: it must be out of its reach.
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         loaded = _preload(setup)
-        loop = Loop(sock, proc_fd)
+        loop = NamespaceLoop(sock, proc_fd)
         rules = -1
         with suppress(OSError):  # the probe tells when it is missing
             rules = landlock.ruleset()
@@ -106,6 +111,45 @@ def _inside(sock: socket.socket, setup: Setup, root: str, proc_fd: int, prefixes
     if task is None:
         return 0
     become(enter(task), bool(task.job.flags & HAS_STDIN))
+
+
+def _without_namespaces(sock: socket.socket, setup: Setup, proc_fd: int, prefixes: list[str]) -> int:
+    linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)
+    os.setgroups([])
+    os.mkdir(setup.folder, 0o711)
+    uids = setup.uids[:1] + tuple(sweep(setup.uids[1:], setup.uids[0], keeper.SWEEP_SECONDS))
+    ears, broom = os.pipe()
+    outer = os.getpid()
+    inner = os.fork()
+    if inner:
+        sock.close()
+        os.close(broom)
+        return keeper.keep(inner, ears, setup.folder, uids)
+    os.close(ears)
+    for lock in setup.locks:
+        os.close(lock)
+    try:
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != outer:
+            return 1
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+        linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        loaded = _preload(setup)
+        loop = ContainerLoop(sock, uids, broom)
+        walls = cell.Cell(prefixes, bytes.fromhex(setup.filter), proc_fd, setup.folder)
+        enter = cell.builder(walls, sock)
+        become = program.prepare(tree.CODE, setup.path)
+        memory_mb = _settle_memory()
+    except OSError as error:
+        sock.send(text_packet(FAILED, 0, str(error)))
+        return 1
+    sock.send(text_packet(READY, 0, json.dumps({"preloaded": loaded, "proc": False, "memory_mb": memory_mb})))
+    task = loop.serve()
+    if task is None:
+        return 0
+    source, name = enter(task)
+    become(source, bool(task.job.flags & HAS_STDIN), name)
 
 
 def _settle(root: str) -> bool:

@@ -17,7 +17,7 @@ _MOST_FDS = 4
 _JOB = struct.Struct("<cI5qB")
 _HEAD = struct.Struct("<cI")
 _DONE = struct.Struct("<cIi")
-_KILL, _START = b"K", b"J"
+_KILL, _START, _FORGET = b"K", b"J", b"O"
 READY, FAILED, ENDED, BROKEN, FOLDER = b"R", b"F", b"D", b"E", b"W"
 HAND_OUT, HAS_FILES, HAS_STDIN = 1, 2, 4
 
@@ -53,6 +53,9 @@ class Setup:
         uid: User to become when started as root.
         scratch_mb: Size of a program's writable file system in MiB.
         groups: Descriptors of the control groups to enter.
+        uids: Without namespaces: users of its own, the first for itself and one for each program.
+        locks: Descriptors that keep these users claimed.
+        folder: Without namespaces: a folder to make, for those of the programs.
     """
 
     path: tuple[str, ...]
@@ -62,6 +65,9 @@ class Setup:
     uid: int
     scratch_mb: int
     groups: tuple[int, ...]
+    uids: tuple[int, ...] = ()
+    locks: tuple[int, ...] = ()
+    folder: str = ""
 
 
 def setup_to_json(setup: Setup) -> str:
@@ -72,7 +78,7 @@ def setup_to_json(setup: Setup) -> str:
 def setup_from(text: str) -> Setup:
     """The other way."""
     fields = json.loads(text)
-    fields.update({name: tuple(fields[name]) for name in ("path", "prefixes", "preload", "groups")})
+    fields.update({name: tuple(fields[name]) for name in ("path", "prefixes", "preload", "groups", "uids", "locks")})
     return Setup(**fields)
 
 
@@ -86,8 +92,15 @@ def kill_packet(number: int) -> bytes:
     return _HEAD.pack(_KILL, number)
 
 
+def forget_packet(number: int) -> bytes:
+    """To the fork server: the folder of that run has been looked into, and may go."""
+    return _HEAD.pack(_FORGET, number)
+
+
 def command_of(packet: bytes) -> Job | int:
-    """What a packet to the fork server asks for: a job to start, or the number of a run to kill."""
+    """What a packet to the fork server asks for: a job, the number of a run to kill, or minus one to forget."""
+    if packet[:1] == _FORGET:
+        return -int(_HEAD.unpack(packet)[1])
     if packet[:1] == _KILL:
         return int(_HEAD.unpack(packet)[1])
     _, number, *limits, flags = _JOB.unpack_from(packet)

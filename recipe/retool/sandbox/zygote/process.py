@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from recipe.retool.sandbox.zygote.messages import (
     READY,
     Job,
     Setup,
+    forget_packet,
     job_packet,
     kill_packet,
     receive,
@@ -30,6 +31,7 @@ from recipe.retool.sandbox.zygote.messages import (
     setup_to_json,
 )
 from recipe.retool.sandbox.zygote.tree import WORK
+from recipe.retool.sandbox.zygote.uids import Claim
 
 logger = logging.getLogger(__name__)
 _MODULE = "recipe.retool.sandbox.zygote.main"
@@ -64,6 +66,8 @@ class Zygote:
         preload: Modules to import once.
         scratch_mb: Most MiB in files of one program.
         groups: Descriptors of the control groups to enter.
+        claim: Without namespaces: users for its programs; let go when it ends.
+        folder: Without namespaces: a folder for it to make.
     """
 
     def __init__(
@@ -73,12 +77,25 @@ class Zygote:
         preload: tuple[str, ...],
         scratch_mb: int,
         groups: Sequence[int] = (),
+        claim: Claim | None = None,
+        folder: str = "",
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setblocking(False)
+        self._claim = claim
+        uids, locks = (claim.uids, tuple(claim.locks)) if claim else ((), ())
         setup = Setup(
-            interpreter.path, interpreter.prefixes, preload, bpf.hex(), NOBODY, scratch_mb, tuple(groups)
+            interpreter.path,
+            interpreter.prefixes,
+            preload,
+            bpf.hex(),
+            NOBODY,
+            scratch_mb,
+            tuple(groups),
+            uids,
+            locks,
+            folder,
         )
         try:
             self._process = _start(interpreter.executable, theirs, setup)
@@ -122,12 +139,22 @@ class Zygote:
 
     def kill(self, number: int) -> None:
         """Have a program and all that it started killed; its future is set when that is done."""
-        if number not in self._calls or self.lost:
+        if number in self._calls:
+            self._order(kill_packet(number), self.kill, number)
+
+    def forget(self, number: int) -> None:
+        """The folder of a run that asked for it is no longer needed."""
+        if (folder := self.folder(number)) >= 0:
+            os.close(folder)
+        self._order(forget_packet(number), self.forget, number)
+
+    def _order(self, packet: bytes, again: Callable[[int], None], number: int) -> None:
+        if self.lost:
             return
         try:
-            self._sock.send(kill_packet(number))
+            self._sock.send(packet)
         except BlockingIOError:  # it has much to read
-            self._loop.call_later(_SEND_SECONDS, self.kill, number)
+            self._loop.call_later(_SEND_SECONDS, again, number)
         except OSError as error:
             self.close(f"it does not take orders: {error}")
 
@@ -146,6 +173,8 @@ class Zygote:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._claim is not None:
+            self._claim.close()
         error = ZygoteLost(f"the fork server is lost: {reason}")
         futures: list[asyncio.Future[Any]] = [self.ready, *self._calls.values()]
         for future in futures:
@@ -215,7 +244,7 @@ def _start(python: str, sock: socket.socket, setup: Setup) -> "subprocess.Popen[
         stderr=None if sys.stderr is None else 2,
         env=env,
         cwd="/",
-        pass_fds=[fd, *setup.groups],
+        pass_fds=[fd, *setup.groups, *setup.locks],
         start_new_session=True,
     )
 

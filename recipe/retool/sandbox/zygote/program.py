@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 _LOST_OUTPUT = 120  # exit code of Python when it cannot flush stdout
 
 
-def prepare(path: str, search: tuple[str, ...]) -> Callable[[str, bool], NoReturn]:
+def prepare(path: str, search: tuple[str, ...]) -> Callable[..., NoReturn]:
     """Make all that programs of a fork server have in common, in the fork server itself.
 
     Args:
@@ -31,7 +31,8 @@ def prepare(path: str, search: tuple[str, ...]) -> Callable[[str, bool], NoRetur
         search: ``sys.path`` of the programs.
 
     Returns:
-        A function of the source and of whether there is text on standard input; it never returns.
+        A function of the source, of whether there is text on standard input, and of another file name where
+        each program has its own; it never returns.
     """
     streams, errors = _streams(), str(sys.stdin.errors)
     sys.argv[:] = [path]
@@ -43,7 +44,9 @@ def prepare(path: str, search: tuple[str, ...]) -> Callable[[str, bool], NoRetur
     thread = threading.main_thread()
     sys.modules["__main__"] = module
 
-    def become(source: str, has_stdin: bool) -> NoReturn:
+    def become(source: str, has_stdin: bool, name: str = path) -> NoReturn:
+        if name is not path:
+            sys.argv[0] = module.__dict__["__file__"] = name
         _signal.signal(signal.SIGINT, default_int_handler)
         _signal.pthread_sigmask(signal.SIG_SETMASK, ())
         stdin = _text(0, "r", "<stdin>", errors) if has_stdin else streams[0]
@@ -54,7 +57,7 @@ def prepare(path: str, search: tuple[str, ...]) -> Callable[[str, bool], NoRetur
         for seed in seeds:
             seed()
         gc.enable()
-        code, interrupted = _execute(source, path, module)
+        code, interrupted = _execute(source, name, module)
         _finish(module)
         if not _flush():
             code = code or _LOST_OUTPUT

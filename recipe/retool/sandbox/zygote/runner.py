@@ -13,10 +13,11 @@ from recipe.retool.sandbox.protocol import RunOutcome, RunRequest
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 from recipe.retool.sandbox.workdir import confined
 from recipe.retool.sandbox.zygote.cgroups import Group, find_cgroups, programs_memory_mb
+from recipe.retool.sandbox.zygote.container import Quarters
 from recipe.retool.sandbox.zygote.files import fetch
 from recipe.retool.sandbox.zygote.fleet import Fleet
 from recipe.retool.sandbox.zygote.kinds import KINDS, Kind
-from recipe.retool.sandbox.zygote.messages import Job
+from recipe.retool.sandbox.zygote.messages import HAND_OUT, Job
 from recipe.retool.sandbox.zygote.process import BrokenRun, Zygote, ZygoteLost
 from recipe.retool.sandbox.zygote.seccomp import compiled_filter
 from recipe.retool.sandbox.zygote.wires import Wires
@@ -29,7 +30,7 @@ _MIB = 1 << 20
 
 
 class ZygoteRunner:
-    """Runs every program in a child of a fork server, in namespaces of its own.
+    """Runs every program in a child of a fork server, in namespaces or at least as a user of its own.
 
     A fork server that dies or stops answering is replaced; its calls end as UNAVAILABLE.
 
@@ -39,6 +40,7 @@ class ZygoteRunner:
         kinds: Sorts of fork servers; see :mod:`recipe.retool.sandbox.zygote.kinds`.
         scratch_mb: Most MiB in files of one program.
         isolation: Names of the walls that a probe found, for the server's health page.
+        container: No namespaces, but users, landlock and a stricter filter; see :mod:`cell`.
     """
 
     def __init__(
@@ -48,14 +50,17 @@ class ZygoteRunner:
         kinds: tuple[Kind, ...] = KINDS,
         scratch_mb: int = 128,
         isolation: tuple[str, ...] = (),
+        container: bool = False,
     ) -> None:
         self._limits = limits or Limits()
         self.isolation = isolation
-        bpf, self.no_filter = compiled_filter()
+        bpf, self.no_filter = compiled_filter(alone=container)
         roots, self.no_cgroup = find_cgroups()
         self._group = Group(roots, programs_memory_mb()) if roots else None
         groups = self._group.entries if self._group else []
-        self.fleet = Fleet(Interpreter.probe(python), bpf, kinds, scratch_mb, groups)
+        interpreter = Interpreter.probe(python)
+        self._quarters = Quarters(len(kinds)) if container else None
+        self.fleet = Fleet(interpreter, bpf, kinds, scratch_mb, groups, quarters=self._quarters)
         self._numbers = itertools.count(1)
 
     async def run(self, request: RunRequest) -> RunOutcome:
@@ -78,6 +83,8 @@ class ZygoteRunner:
         self.fleet.close()
         if self._group is not None:
             self._group.close()
+        if self._quarters is not None:
+            await asyncio.to_thread(self._quarters.close)
 
     async def _execute(self, zygote: Zygote, request: RunRequest) -> RunOutcome:
         timeout = self._limits.timeout(request.timeout)
@@ -88,10 +95,14 @@ class ZygoteRunner:
                 call = await zygote.submit(self._job(number, zygote, request, timeout, wires), wires.theirs)
             finally:
                 wires.close_theirs()
-            in_time = await _end(zygote, number, call, timeout)
-            seconds = time.monotonic() - started
-            folder = zygote.folder(number)
-            files = await _fetch(folder, request.fetch_files) if folder >= 0 else {}
+            try:
+                in_time = await _end(zygote, number, call, timeout)
+                seconds = time.monotonic() - started
+                folder = zygote.folder(number)
+                files = await _fetch(folder, request.fetch_files) if folder >= 0 else {}
+            finally:
+                if wires.flags & HAND_OUT:
+                    zygote.forget(number)
             stdout, stderr = wires.texts()
         if call.result() == -signal.SIGKILL and self._group is not None and self._group.killed():
             stderr += _NO_MEMORY

@@ -15,6 +15,8 @@ import os
 import tempfile
 from typing import Any
 
+from recipe.retool.sandbox.zygote import landlock
+
 logger = logging.getLogger(__name__)
 _REFUSED = """
     acct add_key adjtimex bpf chroot clock_adjtime clock_settime delete_module fanotify_init
@@ -26,6 +28,13 @@ _REFUSED = """
     semctl semget semop semtimedop sethostname setns settimeofday shmat shmctl shmdt shmget
     swapoff swapon syslog umount umount2 unshare userfaultfd vhangup
 """
+# Without namespaces: what reaches other programs or the host by a path or a name that landlock does not watch.
+_REFUSED_ALONE = """
+    accept accept4 bind connect fremovexattr fsetxattr inotify_add_watch inotify_init inotify_init1
+    listen lremovexattr lsetxattr removexattr removexattrat setxattr setxattrat
+"""
+_LANDLOCK_TRUNCATE = 3  # the version that watches truncate(2)
+_PAIRS = (2, 3, 4, 10)  # all but streams and packets of them: only these cannot be pointed at another address
 _CLONE_PARENT = 0x00008000  # a child of the fork server's, not of the program's
 _REFUSED_FLAGS = (
     _CLONE_PARENT,
@@ -42,8 +51,12 @@ _ALLOWED_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: all of them end at
 
 
 @functools.cache
-def compiled_filter() -> tuple[bytes, str]:
-    """(filter, ""), or (b"", why there is none)."""
+def compiled_filter(alone: bool = False) -> tuple[bytes, str]:
+    """(filter, ""), or (b"", why there is none).
+
+    Args:
+        alone: There are no namespaces: the filter has to close the network, too.
+    """
     try:
         import pyseccomp
     except ImportError:
@@ -51,22 +64,25 @@ def compiled_filter() -> tuple[bytes, str]:
     except RuntimeError as error:
         return b"", f"libseccomp is not installed: {error}"
     try:
-        return _compile(pyseccomp), ""
+        return _compile(pyseccomp, alone), ""
     except (OSError, RuntimeError, ValueError) as error:
         return b"", f"libseccomp could not make the filter: {error}"
 
 
-def _compile(seccomp: Any) -> bytes:
+def _compile(seccomp: Any, alone: bool) -> bytes:
     made = seccomp.SyscallFilter(seccomp.ALLOW)
     refuse = seccomp.ERRNO(errno.EPERM)
-    for name in _REFUSED.split():
+    for name in _refused(alone):
         with contextlib.suppress(OSError, ValueError, RuntimeError):  # unknown here: nothing to refuse
             made.add_rule(refuse, name)
     for flag in _REFUSED_FLAGS:
         made.add_rule(refuse, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
     # Its flags lie in memory, out of a filter's sight; the C library falls back to clone.
     made.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
-    _refuse_sockets(seccomp, made)
+    if alone:
+        _refuse_all_sockets(seccomp, made)
+    else:
+        _refuse_sockets(seccomp, made)
     with tempfile.TemporaryFile() as file:
         made.export_bpf(file)
         os.lseek(file.fileno(), 0, os.SEEK_SET)
@@ -80,3 +96,19 @@ def _refuse_sockets(seccomp: Any, made: Any) -> None:
         if family not in _ALLOWED_FAMILIES:
             add(unsupported, "socket", arg(0, seccomp.EQ, family))
     add(unsupported, "socket", arg(0, seccomp.GT, _LAST_ADDRESS_FAMILY))
+
+
+def _refuse_all_sockets(seccomp: Any, made: Any) -> None:
+    made.add_rule(seccomp.ERRNO(errno.EACCES), "socket")
+    for kind in _PAIRS:
+        made.add_rule(seccomp.ERRNO(errno.EACCES), "socketpair", seccomp.Arg(1, seccomp.MASKED_EQ, 0xF, kind))
+
+
+def _refused(alone: bool) -> list[str]:
+    if not alone:
+        return _REFUSED.split()
+    try:
+        old = landlock.version() < _LANDLOCK_TRUNCATE
+    except OSError:
+        old = True
+    return [*_REFUSED.split(), *_REFUSED_ALONE.split(), *(("truncate",) if old else ())]

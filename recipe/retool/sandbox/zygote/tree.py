@@ -12,9 +12,9 @@ FOLDER = f"{SCRATCH}/tmp_program"
 CODE = f"{FOLDER}/main.py"
 WORK = f"{FOLDER}/work"
 HIDDEN = "/.prefix"
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_ETC = ("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+ETC = ("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _MOUNT_POINTS = ("/mnt", "/media", "/srv", "/sys", "/opt", "/run")
 _NEVER = ("/", "/etc", "/home", "/proc", "/root", "/tmp", "/var")
 _USERS = f"root:x:0:0::/:/bin/false\nnobody:x:65534:65534::{WORK}:/bin/false\n"
@@ -28,7 +28,7 @@ def visible(prefixes: Iterable[str]) -> list[str]:
     for folder in sorted({os.path.abspath(prefix) for prefix in prefixes}, key=len):
         if folder in _NEVER or not os.path.isdir(folder):
             continue
-        if not any(below(folder, outer) for outer in (*_SYSTEM, *shown)):
+        if not any(below(folder, outer) for outer in (*SYSTEM, *shown)):
             shown.append(folder)
     return shown
 
@@ -45,14 +45,14 @@ def build(prefixes: list[str]) -> str:
     linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,mode=0755")
     for number, folder in enumerate(prefixes):
         _bind(folder, root + (f"{HIDDEN}/{number}" if below(folder, SCRATCH) else folder))
-    for name in _SYSTEM:
+    for name in SYSTEM:
         if os.path.islink(name):
             os.symlink(os.readlink(name), root + name)
         elif os.path.isdir(name):
             _bind(name, root + name)
-    for name in (*_ETC, *_DEVICES):
+    for name in (*ETC, *DEVICES):
         if os.path.exists(name):
-            _bind(name, root + name, linux.MS_RDONLY | linux.MS_NOSUID if name in _DEVICES else _LOCKED)
+            _bind(name, root + name, linux.MS_RDONLY | linux.MS_NOSUID if name in DEVICES else _LOCKED)
     _small_things(root, prefixes)
     return root
 

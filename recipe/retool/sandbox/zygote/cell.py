@@ -1,0 +1,110 @@
+"""Walls around a program without namespaces, put up by the forked child itself before its first line.
+
+For servers in a container that may neither make namespaces nor mount: a user of its own for each program,
+landlock, and a filter that refuses every socket. Written like :mod:`box`, for few memory pages.
+"""
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from ctypes import c_int, c_uint, c_ulong
+from dataclasses import dataclass
+from os import chdir, chown, close, dup2, mkdir, nice, open, setpgid, write
+
+from recipe.retool.sandbox.zygote import landlock, linux, tree
+from recipe.retool.sandbox.zygote.box import NEW_FILE, NICE, fill, hand_out, limiter, locker
+from recipe.retool.sandbox.zygote.linux import failure
+from recipe.retool.sandbox.zygote.loop import Task
+from recipe.retool.sandbox.zygote.messages import BROKEN, HAS_FILES, HAND_OUT, HAS_STDIN, text_packet
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is the same for every program of a fork server.
+
+    Attributes:
+        prefixes: Interpreter folders that programs may read beside the system's.
+        bpf: Compiled seccomp filter.
+        proc_fd: Descriptor of ``/proc``.
+        folder: Folder in which each program gets one of its own.
+    """
+
+    prefixes: list[str]
+    bpf: bytes
+    proc_fd: int
+    folder: str
+
+
+def run_folder(folder: str, number: int) -> str:
+    """Folder of a run; texts to the model drop names of this form."""
+    return f"{folder}/tmp{number % 10**8:08d}"
+
+
+def builder(cell: Cell, sock: socket.socket) -> Callable[[Task], tuple[str, str]]:
+    """The function with which a child moves into its cell; it gives the program's source and file name.
+
+    Afterwards no descriptor but 0, 1 and 2 is open. When a wall does not stand, the server is told over its
+    socket and the child ends.
+    """
+    become = _user(cell.proc_fd)
+    put_limits, locks = limiter(), locker(cell.bpf)
+    cage = landlock.cages([*tree.SYSTEM, *tree.ETC, *cell.prefixes], tree.DEVICES)
+    close_range = linux.raw("close_range", c_uint, c_uint, c_int)
+    parent, environ = cell.folder, os.environ
+
+    def enter(task: Task) -> tuple[str, str]:
+        job, fds, uid = task.job, task.fds, task.own
+        folder = run_folder(parent, job.number)
+        try:
+            dup2(fds[0], 1)
+            dup2(fds[1], 2)
+            if job.flags & HAS_STDIN:
+                dup2(fds[-1], 0)
+            setpgid(0, 0)
+            nice(NICE)
+            mkdir(folder, 0o700)
+            chown(folder, uid, uid)
+            become(uid)
+            chdir(folder)
+            mkdir("work", 0o700)
+            chdir("work")
+            environ["HOME"] = environ["TMPDIR"] = f"{folder}/work"
+            code = job.code if not job.flags & HAS_FILES else fill(fds[2])
+            fd = open("../main.py", NEW_FILE, 0o600)  # tracebacks and inspect read it
+            write(fd, code)
+            close(fd)
+            if job.flags & HAND_OUT:
+                hand_out(sock, job.number)
+            put_limits(job.rlimits)
+            locks(cage(folder))
+        except (OSError, ValueError) as error:
+            sock.send(text_packet(BROKEN, job.number, str(error)))
+            os._exit(1)
+        close_range(3, 0xFFFFFFFF, 0)
+        return code.decode("utf-8", "replace"), f"{folder}/main.py"
+
+    return enter
+
+
+def _user(proc_fd: int) -> Callable[[int], None]:
+    """A function that becomes a user, and nobody else ever again."""
+    setresgid = linux.raw("setresgid", *[c_uint] * 3)
+    setresuid = linux.raw("setresuid", *[c_uint] * 3)
+    prctl = linux.raw("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
+
+    def become(uid: int) -> None:
+        with suppress(OSError):  # when memory runs out, let it hit programs
+            fd = open("self/oom_score_adj", os.O_WRONLY, dir_fd=proc_fd)
+            write(fd, b"1000")
+            close(fd)
+        if setresgid(uid, uid, uid):
+            raise failure("setresgid")
+        if setresuid(uid, uid, uid):
+            raise failure("setresuid")
+        # After the change of user, which takes it back. Descendants are for the keeper to find.
+        if prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
+            raise failure("pdeathsig")
+
+    return become
