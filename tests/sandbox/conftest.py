@@ -2,30 +2,58 @@
 
 import functools
 import os
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
 
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
+from recipe.retool.sandbox.limits import Interpreter
+from recipe.retool.sandbox.zygote.choice import IsolationMode
 from recipe.retool.sandbox.zygote.probe import probe_isolation
+from recipe.retool.sandbox.zygote.probe_container import probe_container
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known."""
+    """Make the marks known."""
     config.addinivalue_line("markers", "namespaces: needs a host on which the fork server works")
+    config.addinivalue_line("markers", "container: needs root, landlock and a Python that all may read")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this host cannot do, with the reason."""
-    if item.get_closest_marker("namespaces") is not None and (why := _why_not()):
-        pytest.skip(why)
+    either = getattr(getattr(item, "callspec", None), "params", {}).get("either", "")
+    for mark in [either] if either else ["namespaces", "container"]:
+        if (either or item.get_closest_marker(mark) is not None) and (why := _why_not(mark)):
+            pytest.skip(why)
 
 
 @functools.cache
-def _why_not() -> str:
-    found = probe_isolation()
+def _why_not(mark: str) -> str:
+    found = probe_container(_open_python()) if mark == "container" else probe_isolation()
     return "" if found.works else found.text()
+
+
+@functools.cache
+def _open_python() -> str:
+    found = [path for path in ("/usr/bin/python3", "/usr/local/bin/python3") if os.path.exists(path)]
+    return next(
+        (path for path in [sys.executable, *found] if Interpreter.probe(path).open_to_all()), "python3"
+    )
+
+
+@pytest.fixture(scope="session")
+def open_python() -> str:
+    """A Python that every user can read."""
+    return _open_python()
+
+
+@pytest.fixture(params=["namespaces", "container"])
+def either(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Arguments of a ZygoteRunner, for what holds with namespaces and without."""
+    return {"container": True, "python": _open_python()} if request.param == "container" else {}
 
 
 _SECRET = "canary-5f0c2a"
@@ -44,12 +72,17 @@ def secret() -> str:
     return _SECRET
 
 
-@pytest.fixture(scope="session")
-def hostile_server() -> Iterator[EmbeddedSandbox]:
+@pytest.fixture(scope="session", params=["auto", "container"])
+def hostile_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedSandbox]:
     """A server for programs that mean harm; who starts it has a secret in the environment."""
+    options: dict[str, Any] = {}
+    if request.param == "container":
+        if why := _why_not("container"):
+            pytest.skip(why)
+        options = {"isolation": IsolationMode.CONTAINER, "python": _open_python()}
     os.environ["RETOOL_TEST_SECRET"] = _SECRET
     try:
-        with EmbeddedSandbox(workers=2) as server:
+        with EmbeddedSandbox(workers=2, **options) as server:
             yield server
     finally:
         del os.environ["RETOOL_TEST_SECRET"]
@@ -65,6 +98,6 @@ def isolation(hostile_server: EmbeddedSandbox) -> frozenset[str]:
 @pytest.fixture
 def isolated_runner(hostile_server: EmbeddedSandbox, isolation: frozenset[str]) -> EmbeddedSandbox:
     """A server whose programs cannot reach this machine; skips where there is none."""
-    if not {"pid", "mount", "net"} <= isolation:
+    if not {"pid", "mount", "net"} <= isolation and "container" not in isolation:
         pytest.skip(f"needs isolation; the server reports {sorted(isolation) or 'none'}")
     return hostile_server

@@ -26,13 +26,12 @@ _TIMEOUT = 20.0
 _CORPUS = Path(__file__).resolve().parents[3] / "shared" / "hostile"
 # Forks a child that leaves the session, takes a name by which it is found from outside, and sleeps.
 _STRAY = """
-import os, time
+import ctypes, os, time
 def stray(name):
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            with open('/proc/self/comm', 'w') as file:
-                file.write(name)
+            ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)  # PR_SET_NAME
             for number in range(3):
                 os.close(number)
             time.sleep(60)
@@ -150,6 +149,8 @@ def test_a_time_limit_holds(name: str, hostile_server: EmbeddedSandbox) -> None:
 @pytest.mark.parametrize("name", _HOLDS)
 def test_holds_on_every_server(name: str, hostile_server: EmbeddedSandbox, secret: str) -> None:
     code, holds = _HOLDS[name]
+    if "numpy" in code and not _run(hostile_server, "import numpy").ok:
+        pytest.skip("the Python of this server has no numpy")
     result = _run(hostile_server, code)
     assert holds(result), result
     assert "BREACH" not in result.stdout
@@ -221,6 +222,16 @@ _ISOLATED = {
 }  # fmt: skip
 
 
+# What takes the place of a namespace where there is none, and what cannot be had without.
+_INSTEAD = {"mount": "landlock", "pid": "own user", "net": "no sockets", "uts": "no capabilities",
+            "ipc": "seccomp"}  # fmt: skip
+_NAMESPACES_ONLY = {
+    "kills all": "the pid namespace is this machine's",
+    "looks at others": "that processes are there is not hidden",
+    "fills the disk": "there is no limit on all files together",
+}
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that every user of this machine may enter and write to."""
@@ -235,6 +246,10 @@ def test_holds_under_isolation(
     name: str, isolated_runner: EmbeddedSandbox, isolation: frozenset[str], secret: str, folder: Path
 ) -> None:
     code, needs, word = _ISOLATED[name]
+    if "container" in isolation:
+        needs = _INSTEAD.get(needs, needs)
+        if name in _NAMESPACES_ONLY:
+            pytest.skip(f"without namespaces, {_NAMESPACES_ONLY[name]}")
     if needs not in isolation:
         pytest.skip(f"needs {needs}; the server reports {sorted(isolation)}")
     file, mark, key = folder / "secret", f"mark-{uuid.uuid4().hex[:8]}", uuid.uuid4().int % 2**30 + 1

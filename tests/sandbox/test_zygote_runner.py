@@ -3,10 +3,11 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -19,11 +20,20 @@ from recipe.retool.tools.result import result_text
 
 pytestmark = pytest.mark.namespaces
 _T = TypeVar("_T")
+_options: dict[str, Any] = {}
+
+
+@pytest.fixture
+def _both(either: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "_options", either)
+
+
+both = pytest.mark.usefixtures("_both")  # what holds with namespaces and without
 
 
 def _with_runner(use: Callable[[ZygoteRunner], Awaitable[_T]], preload: tuple[str, ...] = ()) -> _T:
     async def run() -> _T:
-        runner = ZygoteRunner(kinds=(Kind("test", preload),))
+        runner = ZygoteRunner(kinds=(Kind("test", preload),), **_options)
         try:
             return await use(runner)
         finally:
@@ -59,6 +69,7 @@ async def _inner(runner: ZygoteRunner) -> int:
     return int(Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
 
 
+@both
 @pytest.mark.parametrize("which", ["outer", "inner"])
 def test_a_killed_fork_server_is_told_and_replaced(which: str) -> None:
     async def use(runner: ZygoteRunner) -> tuple[ExecutionResult, ExecutionResult, float]:
@@ -77,6 +88,7 @@ def test_a_killed_fork_server_is_told_and_replaced(which: str) -> None:
     assert seconds < 5
 
 
+@both
 def test_a_stopped_fork_server_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recipe.retool.sandbox.zygote.runner._KILL_SECONDS", 0.5)
 
@@ -90,6 +102,7 @@ def test_a_stopped_fork_server_is_replaced(monkeypatch: pytest.MonkeyPatch) -> N
     assert (first.status, second.stdout) == (ExecutionStatus.UNAVAILABLE, "2\n")
 
 
+@both
 def test_200_runs_leave_nothing_behind() -> None:
     async def use(runner: ZygoteRunner) -> list[tuple[int, int, int]]:
         seen = []
@@ -108,6 +121,7 @@ def test_200_runs_leave_nothing_behind() -> None:
     assert third[1] - first[1] < 100
 
 
+@both
 def test_closing_leaves_no_process() -> None:
     async def use(runner: ZygoteRunner) -> None:
         await runner.fleet.zygote_for("")
@@ -121,6 +135,7 @@ def test_closing_leaves_no_process() -> None:
     assert len(_descendants()) == before
 
 
+@both
 def test_answers_are_not_crossed() -> None:
     async def use(runner: ZygoteRunner) -> list[str]:
         outcomes = await asyncio.gather(*(runner.run(RunRequest(f"print({i})")) for i in range(64)))
@@ -129,6 +144,7 @@ def test_answers_are_not_crossed() -> None:
     assert _with_runner(use) == [f"{i}\n" for i in range(64)]
 
 
+@both
 def test_a_cancelled_run_is_killed() -> None:
     async def use(runner: ZygoteRunner) -> int:
         zygote = await runner.fleet.zygote_for("")
@@ -141,6 +157,7 @@ def test_a_cancelled_run_is_killed() -> None:
     assert _with_runner(use) == 0
 
 
+@both
 @pytest.mark.parametrize(
     ("code", "return_code", "stdout", "stderr"),
     [
@@ -172,6 +189,7 @@ def test_ends_are_those_of_python(code: str, return_code: int, stdout: str, stde
     assert result.stderr.endswith(stderr)
 
 
+@both
 def test_a_file_left_open_is_flushed() -> None:
     async def use(runner: ZygoteRunner) -> dict[str, bytes]:
         request = RunRequest("f = open('out', 'w'); f.write('x')", fetch_files=("out",))
@@ -180,6 +198,7 @@ def test_a_file_left_open_is_flushed() -> None:
     assert _with_runner(use) == {"out": b"x"}
 
 
+@both
 def test_fetching_files_leaves_no_descriptor_open() -> None:
     async def use(runner: ZygoteRunner) -> tuple[int, int]:
         request, seen = RunRequest("open('out', 'w').write('x')", fetch_files=("out",)), []
@@ -192,11 +211,13 @@ def test_fetching_files_leaves_no_descriptor_open() -> None:
     assert first == last
 
 
+@both
 def test_an_exit_handler_that_hangs_meets_the_time_limit() -> None:
     result = _one("import atexit, time; atexit.register(time.sleep, 60); print(42)", timeout=1.0)
     assert (result.status, result.stdout) == (ExecutionStatus.TIMEOUT, "42\n")
 
 
+@both
 def test_the_traceback_shows_the_lines_of_the_program() -> None:
     stderr = _one("def f():\n    return 1 / 0\n\nf()").stderr
     assert stderr.count("  File ") == 2
@@ -222,11 +243,12 @@ def test_the_fork_server_is_out_of_sight() -> None:
     assert _one(code).stdout == "[] __main__ ['/tmp/tmp_program/main.py']\nnot there False\n"
 
 
+@both
 @pytest.mark.parametrize("code", ["import json\njson.loads('{')", "import os; print(os.getcwd())", "1 +"])
 def test_the_model_cannot_tell_the_runners_apart(code: str) -> None:
     async def both() -> list[str]:
         texts = []
-        for runner in (ZygoteRunner(kinds=(Kind("bare"),)), SubprocessRunner()):
+        for runner in (ZygoteRunner(kinds=(Kind("bare"),), **_options), SubprocessRunner()):
             texts.append(result_text((await runner.run(RunRequest(code))).result))
             await runner.aclose()
         return texts

@@ -87,7 +87,7 @@ class Interpreter:
 
 
 def open_to_all(path: str, enter_only: bool = False) -> bool:
-    """True when an unprivileged user can read a file, list a folder or, with ``enter_only``, pass through it."""
+    """True when any user can read a file, list a folder or, with ``enter_only``, pass through it."""
     real = Path(os.path.realpath(path))
     try:
         folders = all(parent.stat().st_mode & 0o001 for parent in real.parents)

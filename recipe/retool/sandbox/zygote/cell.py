@@ -17,7 +17,7 @@ from recipe.retool.sandbox.zygote import landlock, linux, tree
 from recipe.retool.sandbox.zygote.box import NEW_FILE, NICE, fill, hand_out, limiter, locker
 from recipe.retool.sandbox.zygote.linux import failure
 from recipe.retool.sandbox.zygote.loop import Task
-from recipe.retool.sandbox.zygote.messages import BROKEN, HAS_FILES, HAND_OUT, HAS_STDIN, text_packet
+from recipe.retool.sandbox.zygote.messages import BROKEN, HAND_OUT, HAS_FILES, HAS_STDIN, text_packet
 
 
 @dataclass(frozen=True)

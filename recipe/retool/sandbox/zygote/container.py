@@ -26,7 +26,9 @@ class Quarters:
 
     def __init__(self, kinds: int) -> None:
         self.replicas = min(_MOST_REPLICAS, max(1, usable_cores() // 3))
-        half = (LAST + 1 - FIRST) // BLOCK // 2  # the other half is for fork servers that take over, and others'
+        half = (
+            (LAST + 1 - FIRST) // BLOCK // 2
+        )  # the other half is for fork servers that take over, and others'
         self._blocks = max(1, min(_MOST_BLOCKS, half // (kinds * self.replicas)))
         self._root = tempfile.mkdtemp(prefix="retool-sandbox-")
         os.chmod(self._root, 0o711)  # programs must get through to their own folder, but not list the others
@@ -55,13 +57,17 @@ def missing(interpreter: Interpreter) -> list[tuple[str, str]]:
     try:
         landlock.version()
     except OSError as error:
-        found.append(("landlock", f"{error.strerror} (Linux 5.13, and a container runtime that lets it pass)"))
+        found.append(
+            ("landlock", f"{error.strerror} (Linux 5.13, and a container runtime that lets it pass)")
+        )
     if why := compiled_filter(alone=True)[1]:
         found.append(("seccomp", why))
     if not interpreter.open_to_all():
         found.append(("interpreter", f"{interpreter.executable} cannot be read by other users: see --python"))
     if not open_to_all(tempfile.gettempdir(), enter_only=True):
-        found.append(("temporary folder", f"{tempfile.gettempdir()} cannot be entered by other users: see TMPDIR"))
+        found.append(
+            ("temporary folder", f"{tempfile.gettempdir()} cannot be entered by other users: see TMPDIR")
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""The loop of a fork server without namespaces: each program has a user of its own, and ends with all of it."""
+"""The loop of a fork server without namespaces: each program has a user of its own, who ends with it."""
 
 import os
 import signal
@@ -75,6 +75,7 @@ class ContainerLoop(Loop):
         if number > 0:
             if run is not None and run.child:
                 os.kill(run.child, signal.SIGKILL)  # not reaped yet, so the number is still its own
+                self._kill_all(run)  # at once: where it has many processes, the next turn is long in coming
         elif run is not None:
             run.looked_into = False
         elif -number in self._kept:
@@ -100,11 +101,14 @@ class ContainerLoop(Loop):
         if not lives(run.uid):
             self._end(run)
             return True
+        self._kill_all(run)
+        return False
+
+    def _kill_all(self, run: _Run) -> None:
         now = time.monotonic()
         if not self._killer and now >= run.next_kill:
             run.next_kill = now + _AGAIN
             self._killer = max(0, start_killer(self._killer_uid, run.uid))
-        return False
 
     def _end(self, run: _Run) -> None:
         del self._runs[run.number]

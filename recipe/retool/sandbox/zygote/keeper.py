@@ -15,7 +15,7 @@ from recipe.retool.sandbox.zygote.container_loop import NUMBER
 from recipe.retool.sandbox.zygote.sweep import sweep
 
 _MOST = 4096  # bytes in one reading; a multiple of what one number takes
-SWEEP_SECONDS = 1.5
+START_SECONDS, END_SECONDS = 0.3, 1.5  # for killing what an earlier server, or we, have left
 _names = itertools.count()
 
 
@@ -44,7 +44,7 @@ def keep(inner: int, ears: int, folder: str, uids: Sequence[int]) -> int:
         os.kill(inner, signal.SIGKILL)
     with suppress(ChildProcessError):
         os.waitpid(inner, 0)
-    sweep(uids[1:], uids[0], SWEEP_SECONDS)
+    sweep(uids[1:], uids[0], END_SECONDS)
     remove(folder, os.path.dirname(folder))
     return 0
 

@@ -118,7 +118,7 @@ def _without_namespaces(sock: socket.socket, setup: Setup, proc_fd: int, prefixe
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
     os.setgroups([])
     os.mkdir(setup.folder, 0o711)
-    uids = setup.uids[:1] + tuple(sweep(setup.uids[1:], setup.uids[0], keeper.SWEEP_SECONDS))
+    uids = setup.uids[:1] + tuple(sweep(setup.uids[1:], setup.uids[0], keeper.START_SECONDS))
     ears, broom = os.pipe()
     outer = os.getpid()
     inner = os.fork()

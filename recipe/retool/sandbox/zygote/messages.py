@@ -78,7 +78,9 @@ def setup_to_json(setup: Setup) -> str:
 def setup_from(text: str) -> Setup:
     """The other way."""
     fields = json.loads(text)
-    fields.update({name: tuple(fields[name]) for name in ("path", "prefixes", "preload", "groups", "uids", "locks")})
+    fields.update(
+        {name: tuple(fields[name]) for name in ("path", "prefixes", "preload", "groups", "uids", "locks")}
+    )
     return Setup(**fields)
 
 
@@ -98,7 +100,7 @@ def forget_packet(number: int) -> bytes:
 
 
 def command_of(packet: bytes) -> Job | int:
-    """What a packet to the fork server asks for: a job, the number of a run to kill, or minus one to forget."""
+    """What a packet to the fork server asks for: a job, a number of a run to kill, or minus one to forget."""
     if packet[:1] == _FORGET:
         return -int(_HEAD.unpack(packet)[1])
     if packet[:1] == _KILL:

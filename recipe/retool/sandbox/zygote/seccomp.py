@@ -28,7 +28,7 @@ _REFUSED = """
     semctl semget semop semtimedop sethostname setns settimeofday shmat shmctl shmdt shmget
     swapoff swapon syslog umount umount2 unshare userfaultfd vhangup
 """
-# Without namespaces: what reaches other programs or the host by a path or a name that landlock does not watch.
+# Without namespaces: what reaches others by a path or a name that landlock does not watch.
 _REFUSED_ALONE = """
     accept accept4 bind connect fremovexattr fsetxattr inotify_add_watch inotify_init inotify_init1
     listen lremovexattr lsetxattr removexattr removexattrat setxattr setxattrat
@@ -80,6 +80,9 @@ def _compile(seccomp: Any, alone: bool) -> bytes:
     # Its flags lie in memory, out of a filter's sight; the C library falls back to clone.
     made.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
     if alone:
+        # It does nothing, and says that it did. Many kernels share the processor out by session: programs
+        # that open sessions by the hundred would leave the server no time to have them killed.
+        made.add_rule(seccomp.ERRNO(0), "setsid")
         _refuse_all_sockets(seccomp, made)
     else:
         _refuse_sockets(seccomp, made)
