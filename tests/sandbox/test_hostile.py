@@ -207,7 +207,7 @@ _ISOLATED = {
     "calls far away": ("import socket\ntry:\n  socket.create_connection(('192.0.2.1', 80), 1)\n"
                        "except TimeoutError: print('BREACH: sent')\nexcept OSError: print('done')",
                        "net", "done"),
-    "calls an abstract socket": ("import socket\ns = socket.socket(socket.AF_UNIX)\ntry:\n"
+    "calls an abstract socket": ("import socket\ntry:\n  s = socket.socket(socket.AF_UNIX)\n"
                                  "  s.connect('\\0{mark}')\n  print('BREACH')\nexcept OSError: print('done')",
                                  "net", "done"),
     "renames the machine": ("import socket\ntry: socket.sethostname('{mark}')\nexcept OSError: pass\n"

@@ -12,6 +12,7 @@ from contextlib import suppress
 from ctypes import c_int, c_uint, c_ulong
 from dataclasses import dataclass
 from os import chdir, chown, close, dup2, mkdir, nice, open, setpgid, write
+from typing import Any
 
 from recipe.retool.sandbox.zygote import landlock, linux, tree
 from recipe.retool.sandbox.zygote.box import NEW_FILE, NICE, fill, hand_out, limiter, locker
@@ -52,7 +53,7 @@ def builder(cell: Cell, sock: socket.socket) -> Callable[[Task], tuple[str, str]
     put_limits, locks = limiter(), locker(cell.bpf)
     cage = landlock.cages([*tree.SYSTEM, *tree.ETC, *cell.prefixes], tree.DEVICES)
     close_range = linux.raw("close_range", c_uint, c_uint, c_int)
-    parent, environ = cell.folder, os.environ
+    parent, set_home = cell.folder, _home()
 
     def enter(task: Task) -> tuple[str, str]:
         job, fds, uid = task.job, task.fds, task.own
@@ -70,7 +71,7 @@ def builder(cell: Cell, sock: socket.socket) -> Callable[[Task], tuple[str, str]
             chdir(folder)
             mkdir("work", 0o700)
             chdir("work")
-            environ["HOME"] = environ["TMPDIR"] = f"{folder}/work"
+            set_home(f"{folder}/work")
             code = job.code if not job.flags & HAS_FILES else fill(fds[2])
             fd = open("../main.py", NEW_FILE, 0o600)  # tracebacks and inspect read it
             write(fd, code)
@@ -86,6 +87,19 @@ def builder(cell: Cell, sock: socket.socket) -> Callable[[Task], tuple[str, str]
         return code.decode("utf-8", "replace"), f"{folder}/main.py"
 
     return enter
+
+
+def _home() -> Callable[[str], None]:
+    """A function that sets HOME and TMPDIR, past the checks of ``os.environ``: they touch many pages."""
+    names: Any = os.environ._data  # type: ignore[attr-defined]
+    putenv = os.putenv
+
+    def set_both(path: str) -> None:
+        names[b"HOME"] = names[b"TMPDIR"] = path.encode()
+        putenv("HOME", path)
+        putenv("TMPDIR", path)
+
+    return set_both
 
 
 def _user(proc_fd: int) -> Callable[[int], None]:

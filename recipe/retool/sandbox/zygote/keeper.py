@@ -36,7 +36,9 @@ def keep(inner: int, ears: int, folder: str, uids: Sequence[int]) -> int:
         signal.signal(signal.SIGTERM, _stop)
         while packet := os.read(ears, _MOST):
             for (number,) in NUMBER.iter_unpack(packet):
-                remove(run_folder(folder, number), folder)
+                run = run_folder(folder, number)
+                if not _remove_usual(run):
+                    remove(run, folder)
     except _Stopped:
         pass
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -51,6 +53,17 @@ def keep(inner: int, ears: int, folder: str, uids: Sequence[int]) -> int:
 
 def _stop(*_: object) -> None:
     raise _Stopped
+
+
+def _remove_usual(folder: str) -> bool:
+    """Remove what most programs leave: their source and an empty directory. False if there is more."""
+    try:
+        os.unlink(f"{folder}/main.py")
+        os.rmdir(f"{folder}/work")
+        os.rmdir(folder)
+    except OSError:
+        return False
+    return True
 
 
 def remove(folder: str, above: str) -> None:

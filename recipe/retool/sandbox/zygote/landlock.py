@@ -8,7 +8,6 @@ the wall around the file system, and each program has rules of its own.
 import ctypes
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 from recipe.retool.sandbox.zygote import linux
 
@@ -91,10 +90,10 @@ def _rules(fs: int, found: int) -> tuple[object, int]:
 
 
 def _there(names: Iterable[str]) -> list[str]:
-    found = []
-    for name in names:
-        with suppress(OSError):
-            os.stat(name)
+    """Those that exist, without links, and without what lies in another."""
+    found: list[str] = []
+    for name in sorted({os.path.realpath(name) for name in names}):
+        if os.path.exists(name) and not any(name.startswith(f"{outer}/") for outer in found):
             found.append(name)
     return found
 
