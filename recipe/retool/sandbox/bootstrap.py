@@ -37,7 +37,10 @@ def _set_limits(values: list[int]) -> None:
         resource.RLIMIT_NOFILE,
         resource.RLIMIT_NPROC,
     )
-    for kind, value in [*zip(kinds, values, strict=True), (resource.RLIMIT_CORE, 0)]:
+    for kind, value in [
+        *zip(kinds, values, strict=True),
+        (resource.RLIMIT_CORE, 1),
+    ]:  # at 0 pipes still get it
         hard = resource.getrlimit(kind)[1]
         if value >= 0:
             limit = value if hard == resource.RLIM_INFINITY else min(value, hard)

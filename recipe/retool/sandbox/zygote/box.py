@@ -183,7 +183,8 @@ def _limits() -> Callable[[tuple[int, ...]], None]:
     most = [1 << 62 if value == RLIM_INFINITY else value for value in hard]
 
     def put(values: tuple[int, ...]) -> None:
-        for place, value in enumerate((*values, 0)):
+        # Not 0: the kernel would still hand a core to a pipe, out to the host. At 1 it does not.
+        for place, value in enumerate((*values, 1)):
             if value >= 0:
                 limit = min(value, most[place])
                 setrlimit(_RLIMITS[place], (limit, limit))

@@ -16,7 +16,15 @@ from contextlib import suppress
 from recipe.retool.sandbox.zygote import box, landlock, linux, program, tree
 from recipe.retool.sandbox.zygote.huge import collapse
 from recipe.retool.sandbox.zygote.loop import Loop
-from recipe.retool.sandbox.zygote.messages import FAILED, HAS_STDIN, READY, Setup, setup_from, text_packet
+from recipe.retool.sandbox.zygote.messages import (
+    FAILED,
+    HAS_STDIN,
+    READY,
+    Setup,
+    receive,
+    setup_from,
+    text_packet,
+)
 
 _ALL_NAMESPACES = (
     linux.CLONE_NEWUSER
@@ -25,19 +33,21 @@ _ALL_NAMESPACES = (
     | linux.CLONE_NEWUTS
     | linux.CLONE_NEWNET
     | linux.CLONE_NEWPID
+    | linux.CLONE_NEWCGROUP
 )
 
 
 def main(argv: list[str]) -> int:
-    """Serve the socket on a descriptor. ``argv``: its number, and a :class:`Setup` as JSON."""
+    """Serve the socket on a descriptor, ``argv[0]``; its first packet is a :class:`Setup`."""
     sock = socket.socket(fileno=int(argv[0]))
-    setup = setup_from(argv[1])
+    packet, groups = receive(sock)
+    setup = setup_from(packet)
     os.umask(0o022)
     linux.set_name("retool-zygote")
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # see linux.init_maker
     prefixes = tree.visible(setup.prefixes)
     try:
-        for group in setup.groups:
+        for group in groups:
             os.write(group, b"0")
             os.close(group)
         proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)

@@ -43,7 +43,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a fork server is told on its command line.
+    """What a fork server is told first: not on a command line, which others can see.
+
+    Descriptors of the control groups to enter come along.
 
     Attributes:
         path: ``sys.path`` of the programs.
@@ -52,7 +54,6 @@ class Setup:
         filter: Hexadecimal text of a compiled seccomp filter; empty for none.
         uid: User to become when started as root.
         scratch_mb: Size of a program's writable file system in MiB.
-        groups: Descriptors of the control groups to enter.
     """
 
     path: tuple[str, ...]
@@ -61,18 +62,17 @@ class Setup:
     filter: str
     uid: int
     scratch_mb: int
-    groups: tuple[int, ...]
 
 
-def setup_to_json(setup: Setup) -> str:
-    """Text of a setup."""
-    return json.dumps(asdict(setup))
+def setup_packet(setup: Setup) -> bytes:
+    """The first packet to a fork server."""
+    return json.dumps(asdict(setup)).encode()
 
 
-def setup_from(text: str) -> Setup:
+def setup_from(packet: bytes) -> Setup:
     """The other way."""
-    fields = json.loads(text)
-    fields.update({name: tuple(fields[name]) for name in ("path", "prefixes", "preload", "groups")})
+    fields = json.loads(packet)
+    fields.update({name: tuple(fields[name]) for name in ("path", "prefixes", "preload")})
     return Setup(**fields)
 
 

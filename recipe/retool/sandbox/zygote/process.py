@@ -27,7 +27,7 @@ from recipe.retool.sandbox.zygote.messages import (
     kill_packet,
     receive,
     report_of,
-    setup_to_json,
+    setup_packet,
 )
 from recipe.retool.sandbox.zygote.tree import WORK
 
@@ -77,11 +77,10 @@ class Zygote:
         self._loop = asyncio.get_running_loop()
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setblocking(False)
-        setup = Setup(
-            interpreter.path, interpreter.prefixes, preload, bpf.hex(), NOBODY, scratch_mb, tuple(groups)
-        )
+        setup = Setup(interpreter.path, interpreter.prefixes, preload, bpf.hex(), NOBODY, scratch_mb)
         try:
-            self._process = _start(interpreter.executable, theirs, setup)
+            socket.send_fds(self._sock, [setup_packet(setup)], groups)
+            self._process = _start(interpreter.executable, theirs)
         except OSError:
             self._sock.close()
             raise
@@ -203,19 +202,19 @@ class Zygote:
                 call.set_result(end)
 
 
-def _start(python: str, sock: socket.socket, setup: Setup) -> "subprocess.Popen[bytes]":
+def _start(python: str, sock: socket.socket) -> "subprocess.Popen[bytes]":
     # Nothing of the server's environment but PATH, LD_LIBRARY_PATH and TZ.
     # LD_BIND_NOW: what is bound late is bound again in each child, in a page that has to be copied for it.
     env = {**environment(WORK, os.environ.items()), "PYTHONPATH": str(_ROOT), "LD_BIND_NOW": "1"}
     fd = sock.fileno()
     return subprocess.Popen(
-        [python, "-s", "-S", "-B", "-m", _MODULE, str(fd), setup_to_json(setup)],
+        [python, "-s", "-S", "-B", "-m", _MODULE, str(fd)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=None if sys.stderr is None else 2,
         env=env,
         cwd="/",
-        pass_fds=[fd, *setup.groups],
+        pass_fds=[fd],
         start_new_session=True,
     )
 
