@@ -214,7 +214,7 @@ def test_the_clock_on_the_wall_ends_a_program_in_time() -> None:
 
 
 def test_paths_of_the_host_are_not_told() -> None:
-    code = "print(open('/proc/1/cmdline').read(), open('/proc/self/cgroup').read(), open('/proc/self/mountinfo').read())"
+    code = "for name in ('1/cmdline', 'self/cgroup', 'self/mountinfo'): print(open('/proc/' + name).read())"
     assert "retool" not in _results(code)[0].stdout.replace("retool.sandbox.zygote.main", "")
 
 

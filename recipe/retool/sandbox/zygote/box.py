@@ -35,7 +35,7 @@ from recipe.retool.sandbox.zygote.messages import BROKEN, FOLDER, HAND_OUT, HAS_
 NOBODY = 65534
 _RLIMITS = (RLIMIT_AS, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_CORE)
 _INODES = 16384
-_NICE = 5
+_NICE = 10
 _TMPFS = linux.MS_NOSUID | linux.MS_NODEV
 _PROC = _TMPFS | linux.MS_NOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -86,7 +86,6 @@ def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
             if job.flags & HAS_STDIN:
                 dup2(fds[-1], 0)
             setpgid(0, 0)
-            nice(_NICE)
             if setns(net, linux.CLONE_NEWNET):
                 raise failure("setns")
             mounts()
@@ -105,6 +104,7 @@ def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
                 _hand_out(sock, job.number)
             nobody()
             put_limits(job.rlimits)
+            nice(_NICE)  # last: others must not wait for walls behind programs that spin
             locks()
         except (OSError, ValueError) as error:
             sock.send(text_packet(BROKEN, job.number, str(error)))

@@ -26,6 +26,7 @@ from recipe.retool.sandbox.zygote.messages import (
     text_packet,
 )
 
+_PRIORITY = -5
 _ALL_NAMESPACES = (
     linux.CLONE_NEWUSER
     | linux.CLONE_NEWNS
@@ -44,6 +45,8 @@ def main(argv: list[str]) -> int:
     setup = setup_from(packet)
     os.umask(0o022)
     linux.set_name("retool-zygote")
+    with suppress(PermissionError):  # for root: programs that spin must not keep others from starting
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # see linux.init_maker
     prefixes = tree.visible(setup.prefixes)
     try:
