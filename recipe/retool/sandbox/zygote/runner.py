@@ -114,13 +114,15 @@ class ZygoteRunner:
             try:
                 in_time = await first_of(asyncio.shield(call), wires.flooded.wait(), timeout=timeout)
             finally:
-                await _kill(zygote, job.number, call)
+                # Shielded: a caller who hangs up now must not keep the fork server from its other programs.
+                await asyncio.shield(_kill(zygote, job.number, call))
             seconds = time.monotonic() - started
             code = call.result()
             stdout, stderr = await wires.texts()
             folder = wires.folder()
             files = await asyncio.to_thread(fetch, folder, request.fetch_files) if folder >= 0 else {}
-        return RunOutcome(result_of(code, in_time, stdout, stderr, seconds), files)
+        result = result_of(code, in_time, stdout, stderr, seconds, wires.flooded.is_set())
+        return RunOutcome(result, files)
 
     def _job(self, base_mb: int, request: RunRequest, timeout: float) -> Job:
         memory, *others = self._limits.rlimits(timeout, request.memory_limit_mb, self._limits.processes)
