@@ -51,7 +51,7 @@ class Reply:
 
 
 class RunService:
-    """ASGI application of the one path that matters; through a framework, most of its cost was the framework's.
+    """ASGI application of the one path that matters, past any framework: that was most of its cost.
 
     Args:
         runner: Runs the programs.
