@@ -17,13 +17,14 @@ from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.access import JsonFormatter
 from recipe.retool.sandbox.admission import AdmissionLimits
 from recipe.retool.sandbox.app import SandboxApp
-from recipe.retool.sandbox.auth import TOKEN_VARIABLE, admits, read_token
+from recipe.retool.sandbox.auth import admits, read_token
 from recipe.retool.sandbox.caller import seconds_of
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
 from recipe.retool.sandbox.protocol import Runner, RunOutcome, RunRequest
 from recipe.retool.sandbox.runner import SubprocessRunner
 from recipe.retool.sandbox.settings import ServerSettings, default_workers
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
+from recipe.retool.sandbox.wire import TOKEN_VARIABLE
 from recipe.retool.sandbox.zygote.choice import IsolationMode
 
 

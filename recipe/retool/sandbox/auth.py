@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from recipe.retool.errors import SandboxError
-
-TOKEN_VARIABLE = "RETOOL_SANDBOX_TOKEN"
+from recipe.retool.sandbox.wire import TOKEN_VARIABLE
 
 
 def read_token(path: str | None) -> str:

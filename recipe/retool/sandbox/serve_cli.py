@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.access import FORMATS, configure_logs
 from recipe.retool.sandbox.admission import AdmissionLimits
-from recipe.retool.sandbox.auth import TOKEN_VARIABLE, is_loopback, read_token
+from recipe.retool.sandbox.auth import is_loopback, read_token
 from recipe.retool.sandbox.embedded import address, listen
 from recipe.retool.sandbox.policy import load_policy
 from recipe.retool.sandbox.policy_runner import PolicyRunner
 from recipe.retool.sandbox.procs import adopt_orphans
 from recipe.retool.sandbox.server import serve
 from recipe.retool.sandbox.settings import ServerSettings, default_workers
+from recipe.retool.sandbox.wire import TOKEN_VARIABLE
 from recipe.retool.sandbox.zygote.choice import IsolationMode, choose_runner
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ RUN_PATH = "/run_code"
 PING_PATH = "/v1/ping"
 HEALTH_PATH = "/health"
 METRICS_PATH = "/metrics"
+TOKEN_VARIABLE = "RETOOL_SANDBOX_TOKEN"
 # Seconds that the caller still waits, queue included; a server may give up when they are over.
 PATIENCE_HEADER = "X-Request-Timeout"
 REQUEST_ID_HEADER = "X-Request-ID"
