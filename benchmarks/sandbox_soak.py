@@ -203,7 +203,9 @@ async def whole(args: argparse.Namespace) -> int:
     server, tally, warm = Supervised([*options, "--isolation", args.isolation]), Tally(), Tally()
     watch = asyncio.create_task(server.watch())
     try:
-        quiet = argparse.Namespace(**{**vars(args), "requests": 200, "clients": 16, "kill": None})
+        quiet = argparse.Namespace(
+            **{**vars(args), "requests": min(200, args.requests), "clients": 16, "kill": None}
+        )
         await soak(server, quiet, warm)
         before = tree_figures(server.process.pid)
         print(f"before: {before}", flush=True)

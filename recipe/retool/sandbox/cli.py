@@ -1,4 +1,4 @@
-"""``retool sandbox serve`` and ``retool sandbox check``."""
+"""``retool sandbox serve``, ``check`` and ``bench``."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from functools import partial
 import requests
 
 from recipe.retool.errors import ConfigError, SandboxError
+from recipe.retool.sandbox.bench.cli import add_bench
 from recipe.retool.sandbox.client import SyncSandboxClient
 from recipe.retool.sandbox.serve_cli import add_serve
 from recipe.retool.sandbox.wire import PING_PATH
@@ -21,7 +22,7 @@ _CHECKS = (
 
 
 def main(argv: list[str]) -> int:
-    """Run one of the two verbs; returns the exit code (0 fine, 1 a check failed, 2 could not start)."""
+    """Run a verb; returns the exit code (0 fine, 1 a check failed, 2 could not start)."""
     args = _parser().parse_args(argv)
     try:
         return int(args.run(args))
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="retool sandbox", description="The code sandbox.")
     verbs = parser.add_subparsers(required=True)
     add_serve(verbs)
+    add_bench(verbs)
     two = verbs.add_parser("check", help="ask a server whether it works")
     two.add_argument("url")
     two.set_defaults(run=_check)

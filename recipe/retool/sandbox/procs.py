@@ -62,6 +62,29 @@ async def kill_orphans(live: Collection[int]) -> None:
         await asyncio.sleep(0.002)
 
 
+async def reap_forgotten(every: float = 5.0) -> None:
+    """Reap, until cancelled, dead children that nobody waits for.
+
+    A fork server that is killed leaves the first process of its namespace to us, dead and with no parent
+    of its own. Who starts a child here waits for it at once, so one that stays dead is nobody's.
+    """
+    seen: set[int] = set()
+    while True:
+        await asyncio.sleep(every)
+        dead = {pid for pid in children() if _is_dead(pid)}
+        for pid in dead & seen:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        seen = dead - seen
+
+
+def _is_dead(pid: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
+
+
 def _group_of(pid: int) -> int:
     try:
         return os.getpgid(pid)

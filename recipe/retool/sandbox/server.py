@@ -22,7 +22,7 @@ from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.access import configure_logs
 from recipe.retool.sandbox.admission import AdmissionLimits
 from recipe.retool.sandbox.app import SandboxApp
-from recipe.retool.sandbox.procs import adopt_orphans
+from recipe.retool.sandbox.procs import adopt_orphans, reap_forgotten
 from recipe.retool.sandbox.protocol import Runner
 from recipe.retool.sandbox.settings import ServerSettings, default_workers
 from recipe.retool.sandbox.zygote.choice import IsolationMode, choose_runner
@@ -91,10 +91,11 @@ async def _serve(sock: socket.socket, app: SandboxApp, parent_pid: int) -> None:
     end = _End(server, app)
     end.listen()
     # A look at the parent's pid, not PR_SET_PDEATHSIG: that fires when the parent's *thread* ends.
-    watch = asyncio.create_task(_end_with(parent_pid, end)) if parent_pid else None
+    aside = [asyncio.create_task(_end_with(parent_pid, end))] if parent_pid else []
+    aside.append(asyncio.create_task(reap_forgotten()))
     await server.serve(sockets=[sock])
-    if watch is not None:
-        watch.cancel()
+    for task in aside:
+        task.cancel()
 
 
 async def _end_with(parent_pid: int, end: _End) -> None:
