@@ -158,10 +158,11 @@ def judge(answer: RawAnswer, token: str, expected: tuple[str, int | None], tally
         tally.good(sent, time.monotonic() - sent)
 
 
-async def killer(server: Supervised, what: str, every: float, tally: Tally) -> None:
+async def killer(server: Supervised, args: argparse.Namespace, tally: Tally) -> None:
     """Kill something now and then, but not before the last one has been recovered from."""
-    while True:
-        await asyncio.sleep(every)
+    what: str = args.kill
+    while len(tally.kills) < args.kills:
+        await asyncio.sleep(args.every)
         if len(tally.recoveries) == len(tally.kills) and server.kill(what):
             tally.kills.append(time.monotonic())
 
@@ -187,7 +188,7 @@ async def soak(server: Supervised, args: argparse.Namespace, tally: Tally) -> fl
 
     aside = [asyncio.create_task(reporter(server, tally, args.report))]
     if args.kill:
-        aside.append(asyncio.create_task(killer(server, args.kill, args.every, tally)))
+        aside.append(asyncio.create_task(killer(server, args, tally)))
     started = time.monotonic()
     await asyncio.gather(*(client() for _ in range(args.clients)))
     for task in aside:
@@ -203,9 +204,8 @@ async def whole(args: argparse.Namespace) -> int:
     server, tally, warm = Supervised([*options, "--isolation", args.isolation]), Tally(), Tally()
     watch = asyncio.create_task(server.watch())
     try:
-        quiet = argparse.Namespace(
-            **{**vars(args), "requests": min(200, args.requests), "clients": 16, "kill": None}
-        )
+        few = {"requests": min(200, args.requests), "clients": 16, "kill": None}
+        quiet = argparse.Namespace(**{**vars(args), **few})
         await soak(server, quiet, warm)
         before = tree_figures(server.process.pid)
         print(f"before: {before}", flush=True)
@@ -246,6 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--isolation", default="auto")
     parser.add_argument("--kill", choices=["zygote", "server"])
     parser.add_argument("--every", type=float, default=10.0, help="seconds between kills")
+    parser.add_argument("--kills", type=int, default=10**6, help="kills at most")
     parser.add_argument("--report", type=float, default=10.0, help="seconds between lines")
     parser.add_argument("--patience", type=float, default=120.0)
     args = parser.parse_args(argv)

@@ -88,12 +88,12 @@ def soak() -> ModuleType:
 
 
 def test_a_soak_through_the_death_of_the_server(soak: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--clients", "8", "--requests", "80", "--kill", "server", "--every", "0.3"]
-    assert soak.main([*options, "--patience", "30"]) == 0
+    options = ["--clients", "8", "--requests", "80", "--kill", "server", "--every", "0.2"]
+    assert soak.main([*options, "--kills", "1", "--patience", "30"]) == 0
     out = capsys.readouterr().out
     assert "good 80, lost 0, crossed 0, hung 0" in out
     assert "good answers again after" in out
-    assert "0 times" not in out
+    assert "1 times kill -9" in out
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 _PR_SET_DUMPABLE = 4
@@ -72,10 +72,19 @@ async def reap_forgotten(every: float = 5.0) -> None:
     while True:
         await asyncio.sleep(every)
         dead = {pid for pid in children() if _is_dead(pid)}
-        for pid in dead & seen:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
+        _reap(dead & seen)
         seen = dead - seen
+
+
+def reap_all() -> None:
+    """Reap every dead child, whoever started it: for the end of a process."""
+    _reap(children())
+
+
+def _reap(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def _is_dead(pid: int) -> bool:

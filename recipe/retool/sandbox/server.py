@@ -22,7 +22,7 @@ from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.access import configure_logs
 from recipe.retool.sandbox.admission import AdmissionLimits
 from recipe.retool.sandbox.app import SandboxApp
-from recipe.retool.sandbox.procs import adopt_orphans, reap_forgotten
+from recipe.retool.sandbox.procs import adopt_orphans, reap_all, reap_forgotten
 from recipe.retool.sandbox.protocol import Runner
 from recipe.retool.sandbox.settings import ServerSettings, default_workers
 from recipe.retool.sandbox.zygote.choice import IsolationMode, choose_runner
@@ -96,6 +96,7 @@ async def _serve(sock: socket.socket, app: SandboxApp, parent_pid: int) -> None:
     await server.serve(sockets=[sock])
     for task in aside:
         task.cancel()
+    reap_all()
 
 
 async def _end_with(parent_pid: int, end: _End) -> None:
