@@ -69,8 +69,8 @@ def _serve(args: argparse.Namespace) -> int:
             "--allow-remote does without"
         )
     policy = load_policy(args.policy) if args.policy else None
-    configure_logs(args.log_level, args.log_format)
     sock = listen(args.host, args.port)
+    configure_logs(args.log_level, args.log_format)
     runner = choose_runner(IsolationMode(args.isolation), args.python, adopt_orphans())
     limits = AdmissionLimits(args.workers or default_workers(runner), args.max_queue, args.max_wait)
     sys.stdout.write(f"sandbox on {address(sock)} with {limits.workers} workers; Ctrl-C stops it\n")
