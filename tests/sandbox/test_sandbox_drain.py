@@ -188,3 +188,15 @@ def test_the_start_line_and_health_say_how_many_programs_run_at_once(start: type
     server = start("--isolation", "process", "--workers", "3", "--log-level", "error")
     assert httpx.get(f"{server.url}/health", trust_env=False).json()["workers"] == 3
     assert "3 workers" in server.line
+
+
+def test_answers_on_one_connection_do_not_wait_for_delayed_acks(start: type[_Server]) -> None:
+    """40 ms each where the kernel holds back the second half of an answer."""
+    server = start("--log-level", "error", "--isolation", "process")
+    times = []
+    with httpx.Client(trust_env=False) as http:
+        for _ in range(15):
+            started = time.monotonic()
+            assert http.post(f"{server.url}/run_code", json={"code": "1"}).status_code == 422
+            times.append(time.monotonic() - started)
+    assert sorted(times)[7] < 0.03

@@ -85,7 +85,13 @@ def serve(sock: socket.socket, runner: Runner, settings: ServerSettings, parent_
 
 async def _serve(sock: socket.socket, app: SandboxApp, parent_pid: int) -> None:
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=1, backlog=2048, lifespan="on"
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=1,
+        # Longer than clients keep theirs: who closes first must not be we, just as the next request comes.
+        timeout_keep_alive=75,
     )
     server = _Server(config)
     end = _End(server, app)
