@@ -10,14 +10,18 @@ import pytest
 
 from recipe.retool.sandbox.protocol import RunRequest
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
+from recipe.retool.sandbox.zygote.kinds import Kind
 from recipe.retool.sandbox.zygote.runner import ZygoteRunner
 
 pytestmark = pytest.mark.namespaces
 
 
+_NO_WAY = ("OSError", "PermissionError")  # there is none, or landlock does not even let one ask
+
+
 def _results(*codes: str, timeout: float = 20.0, memory: int = 256) -> list[ExecutionResult]:
     async def all_at_once() -> list[ExecutionResult]:
-        runner = ZygoteRunner(preload=())
+        runner = ZygoteRunner(kinds=(Kind("bare"),))
         requests = [RunRequest(code, timeout=timeout, memory_limit_mb=memory) for code in codes]
         try:
             return [one.result for one in await asyncio.gather(*map(runner.run, requests))]
@@ -68,11 +72,11 @@ def test_no_process_but_its_own_is_seen() -> None:
 def test_the_loopback_of_the_host_is_out_of_reach() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
-        assert _tries(f"__import__('socket').create_connection({address!r}, 2)") == "OSError"
+        assert _tries(f"__import__('socket').create_connection({address!r}, 2)") in _NO_WAY
 
 
 def test_there_is_no_route_anywhere() -> None:
-    assert _tries("__import__('socket').create_connection(('192.0.2.1', 80), 2)") == "OSError"
+    assert _tries("__import__('socket').create_connection(('192.0.2.1', 80), 2)") in _NO_WAY
 
 
 def test_abstract_sockets_of_the_host_are_out_of_reach() -> None:
@@ -99,7 +103,9 @@ def test_kill_minus_one_hurts_nobody_else() -> None:
 
 
 def test_the_parent_cannot_be_killed() -> None:
-    code = "import os; print(os.getppid()); os.kill(1, 9)\nimport time; time.sleep(0.2); print('on')"
+    # Landlock refuses the signal; without it the kernel drops what process 1 does not wait for.
+    code = "import contextlib, os, time\nprint(os.getppid())\nwith contextlib.suppress(PermissionError):\n"
+    code += "    os.kill(1, 9)\ntime.sleep(0.2); print('on')"
     assert _results(code)[0].stdout == "0\non\n"
 
 

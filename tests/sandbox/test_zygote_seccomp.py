@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from recipe.retool.sandbox.protocol import RunRequest
+from recipe.retool.sandbox.zygote.kinds import Kind
 from recipe.retool.sandbox.zygote.runner import ZygoteRunner
 from recipe.retool.sandbox.zygote.seccomp import compiled_filter
 
@@ -16,7 +17,7 @@ pytestmark = [
 
 def _stdout(code: str) -> str:
     async def run() -> str:
-        runner = ZygoteRunner(preload=())
+        runner = ZygoteRunner(kinds=(Kind("bare"),))
         try:
             result = (await runner.run(RunRequest(code, timeout=20))).result
         finally:

@@ -50,9 +50,13 @@ class Limits:
         """Time limit of a run in seconds."""
         return min(asked, self.max_timeout)
 
+    def memory(self, asked_mb: int) -> int:
+        """Memory limit of a run in MiB; 0 or less asks for the most."""
+        return self.max_memory_mb if asked_mb <= 0 else min(asked_mb, self.max_memory_mb)
+
     def rlimits(self, timeout: float, memory_limit_mb: int, processes: int) -> list[int]:
         """Values in the order of ``bootstrap._set_limits``; -1 leaves one alone."""
-        memory = self.max_memory_mb if memory_limit_mb <= 0 else min(memory_limit_mb, self.max_memory_mb)
+        memory = self.memory(memory_limit_mb)
         # The clock on the wall ends a run; CPU time only bounds what a dead server leaves behind.
         cpu = 2 * math.ceil(timeout) + 2
         return [(memory + BASE_MB) * _MIB, cpu, self.file_mb * _MIB, self.open_files, processes]
@@ -134,3 +138,10 @@ def environment(home: str, source: Iterable[tuple[str, str]]) -> dict[str, str]:
         "MPLBACKEND": "Agg",
     }
     return {**kept, **threads, **fixed}
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -59,19 +59,26 @@ class PipeReader:
         os.set_blocking(fd, False)
         self._loop.add_reader(fd, self._read)
 
-    def _read(self) -> None:
+    def drain(self) -> None:
+        """Read what is there, to the end of the file when all that could write are dead."""
+        while self._fd >= 0 and self._read():
+            pass
+
+    def _read(self) -> bool:
+        """Take one chunk; False when there is none now."""
         try:
             chunk = os.read(self._fd, _CHUNK)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             chunk = b""
         if not chunk:
             self.close()
-            return
+            return False
         self._output.feed(chunk)
         if self._output.total > self._flood_at:
             self._on_flood()
+        return True
 
     def close(self) -> None:
         """Stop reading and close the pipe; a second call does nothing."""

@@ -141,10 +141,3 @@ def tasks_of(uid: int) -> int:
             if entry.stat().st_uid == uid:
                 count += (entry / "task").stat().st_nlink - 2
     return count
-
-
-def usable_cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

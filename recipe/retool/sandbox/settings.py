@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from recipe.retool.sandbox.admission import AdmissionLimits
-from recipe.retool.sandbox.procs import usable_cores
+from recipe.retool.sandbox.limits import usable_cores
 from recipe.retool.sandbox.protocol import Runner
 from recipe.retool.sandbox.runner import SubprocessRunner
 

@@ -13,7 +13,7 @@ from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.bench.raw import RawClient
 from recipe.retool.sandbox.bench.sizing import Step
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
-from recipe.retool.sandbox.procs import usable_cores
+from recipe.retool.sandbox.limits import usable_cores
 from recipe.retool.sandbox.wire import TOKEN_VARIABLE
 
 if TYPE_CHECKING:

@@ -1,20 +1,44 @@
-"""Walls around a program, put up by the forked child itself before the program's first line."""
+"""Walls around a program, put up by the forked child itself before the program's first line.
+
+The child's way from here to the program is written for few memory pages, not only for few instructions: every
+page that it touches is shared with the fork server and has to be copied. So all calls are looked up, and all
+arguments made, before the fork.
+"""
 
 import base64
 import json
 import os
-import resource
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from ctypes import addressof, c_char_p, c_int, c_uint, c_ulong, c_void_p
 from dataclasses import dataclass
+from os import close, dup2, mkdir, open, symlink, write
 from pathlib import Path
+from resource import (
+    RLIM_INFINITY,
+    RLIMIT_AS,
+    RLIMIT_CORE,
+    RLIMIT_CPU,
+    RLIMIT_FSIZE,
+    RLIMIT_NOFILE,
+    RLIMIT_NPROC,
+    getrlimit,
+    setrlimit,
+)
 
 from recipe.retool.sandbox.zygote import linux, tree
-from recipe.retool.sandbox.zygote.messages import Job
+from recipe.retool.sandbox.zygote.linux import failure
+from recipe.retool.sandbox.zygote.loop import Task
+from recipe.retool.sandbox.zygote.messages import BROKEN, FOLDER, HAND_OUT, HAS_FILES, HAS_STDIN, text_packet
 
 NOBODY = 65534
-_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWNET | linux.CLONE_NEWUTS
+_RLIMITS = (RLIMIT_AS, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_CORE)
 _INODES = 16384
+_NICE = 5
+_TMPFS = linux.MS_NOSUID | linux.MS_NODEV
+_PROC = _TMPFS | linux.MS_NOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
 @dataclass(frozen=True)
@@ -25,115 +49,184 @@ class Walls:
         prefixes: Interpreter folders as given to :func:`tree.build`.
         bpf: Compiled seccomp filter; empty for none.
         proc: True when the host lets us mount a ``/proc``.
+        proc_fd: Descriptor of a ``/proc`` in which this process and its children are seen.
+        scratch_mb: Size of the writable file system in MiB.
+        landlock: Ruleset to enter, -1 for none.
     """
 
     prefixes: list[str]
     bpf: bytes
     proc: bool
+    proc_fd: int
+    scratch_mb: int
+    landlock: int = -1
 
 
-def enter(walls: Walls, job: Job, fds: list[int]) -> str:
-    """Move into the box and return the program's source. Only fds 0, 1 and 2 are open afterwards."""
-    channel = socket.socket(fileno=os.dup(fds[4]))
-    try:
-        payload = _read_all(fds[0])
-        for number in (0, 1, 2):
-            os.dup2(fds[number + 1], number)
-        os.setsid()
-        _new_file_system(walls, job.scratch_mb)
-        source = _fill(payload)
-        _hand_out(channel, job.hand_out)
-        _become_nobody()
-        _set_limits(job.rlimits)
-        linux.drop_capabilities()
-        linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
-        if walls.bpf:
-            linux.install_filter(walls.bpf)
-    except (OSError, ValueError) as error:
-        channel.send(str(error).encode()[:4096] or b"error")
-        os._exit(1)
-    channel.detach()
-    os.closerange(3, 1 << 20)
-    return source
+def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
+    """The function with which a child moves into the box; it gives the program's source.
+
+    Afterwards no descriptor but 0, 1 and 2 is open. When a wall does not stand, the server is told over its
+    socket and the child ends.
+    """
+    mounts = _file_system(walls)
+    nobody = _nobody(walls)
+    locks = _locks(walls)
+    put_limits = _limits()
+    setns = linux.raw("setns", c_int, c_int)
+    close_range = linux.raw("close_range", c_uint, c_uint, c_int)
+    scratch, work, code_file = f"{tree.SCRATCH}/shm", tree.WORK, tree.CODE
+    folder, nice, chdir, links = tree.FOLDER, os.nice, os.chdir, tree.prefix_links(walls.prefixes)
+    setpgid = os.setpgid
+
+    def enter(task: Task) -> str:
+        job, fds, net = task.job, task.fds, task.net
+        try:
+            dup2(fds[0], 1)
+            dup2(fds[1], 2)
+            if job.flags & HAS_STDIN:
+                dup2(fds[-1], 0)
+            setpgid(0, 0)
+            nice(_NICE)
+            if setns(net, linux.CLONE_NEWNET):
+                raise failure("setns")
+            mounts()
+            mkdir(scratch)
+            mkdir(folder, 0o700)
+            mkdir(work, 0o700)
+            for place, target in links:
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                symlink(target, place)
+            chdir(work)
+            code = job.code if not job.flags & HAS_FILES else _fill(fds[2])
+            fd = open(code_file, _NEW_FILE, 0o600)  # tracebacks and inspect read it
+            write(fd, code)
+            close(fd)
+            if job.flags & HAND_OUT:
+                _hand_out(sock, job.number)
+            nobody()
+            put_limits(job.rlimits)
+            locks()
+        except (OSError, ValueError) as error:
+            sock.send(text_packet(BROKEN, job.number, str(error)))
+            os._exit(1)
+        close_range(3, 0xFFFFFFFF, 0)
+        return code.decode("utf-8", "replace")
+
+    return enter
 
 
-def _read_all(fd: int) -> dict[str, object]:
-    with open(fd, "rb", closefd=False) as file:
-        return dict(json.loads(file.read()))
+def _file_system(walls: Walls) -> Callable[[], None]:
+    """A mount namespace with an own scratch folder and ``/proc``."""
+    unshare = linux.raw("unshare", c_int)
+    mount = linux.raw("mount", c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
+    # Where a filter refuses System V IPC and message queues, an IPC namespace for each holds nothing apart.
+    own = linux.CLONE_NEWNS | (0 if walls.bpf else linux.CLONE_NEWIPC)
+    scratch = tree.SCRATCH.encode()
+    options = f"size={walls.scratch_mb}m,nr_inodes={_INODES},mode=0755".encode()
+    proc = walls.proc
+
+    def put_up() -> None:
+        if unshare(own):
+            raise failure("unshare")
+        if mount(b"tmpfs", scratch, b"tmpfs", _TMPFS, options):
+            raise failure("mount tmpfs")
+        if proc and mount(b"proc", b"/proc", b"proc", _PROC, None):
+            raise failure("mount proc")
+
+    return put_up
 
 
-def _new_file_system(walls: Walls, scratch_mb: int) -> None:
-    linux.unshare(_NAMESPACES)
-    options = f"size={scratch_mb}m,nr_inodes={_INODES},mode=0755"
-    linux.mount("tmpfs", tree.SCRATCH, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
-    if walls.proc:
-        flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-        linux.mount("proc", "/proc", "proc", flags)
-    tree.link_prefixes(walls.prefixes)
-    os.mkdir(f"{tree.SCRATCH}/shm")
-    os.mkdir(tree.FOLDER, 0o700)
-    os.mkdir(tree.WORK, 0o700)
-    os.chdir(tree.WORK)
+def _nobody(walls: Walls) -> Callable[[], None]:
+    """An own user namespace: no power over the other namespaces, and processes are counted for it alone."""
+    unshare = linux.raw("unshare", c_int)
+    proc_fd = walls.proc_fd
+    lines = _map_lines(NOBODY, NOBODY)
+    # When memory runs out, let it hit programs. No new namespaces: holds also where there is no seccomp.
+    wishes = [("self/oom_score_adj", b"1000")]
+    if walls.proc and not walls.bpf:
+        wishes.append(("sys/user/max_user_namespaces", b"0"))
+
+    def become() -> None:
+        if unshare(linux.CLONE_NEWUSER):
+            raise failure("unshare user")
+        for path, text in lines:
+            fd = open(path, os.O_WRONLY, dir_fd=proc_fd)
+            write(fd, text)
+            close(fd)
+        for path, text in wishes:
+            with suppress(OSError):
+                fd = open(path, os.O_WRONLY, dir_fd=proc_fd)
+                write(fd, text)
+                close(fd)
+
+    return become
 
 
-def _fill(payload: dict[str, object]) -> str:
-    source = str(payload["code"])
-    with open(tree.CODE, "wb") as file:  # tracebacks and inspect read it
-        file.write(source.encode("utf-8", "replace"))
-    files = payload["files"]
-    for name, content in files.items() if isinstance(files, dict) else ():
+def map_user(proc_fd: int, uid: int, gid: int) -> None:
+    """Be nobody in the user namespace just made; ``uid`` and ``gid`` are those outside."""
+    for path, text in _map_lines(uid, gid):
+        fd = open(path, os.O_WRONLY, dir_fd=proc_fd)
+        try:
+            write(fd, text)
+        finally:
+            close(fd)
+
+
+def _map_lines(uid: int, gid: int) -> list[tuple[str, bytes]]:
+    maps = [("self/uid_map", f"{NOBODY} {uid} 1"), ("self/gid_map", f"{NOBODY} {gid} 1")]
+    return [("self/setgroups", b"deny"), *((path, text.encode()) for path, text in maps)]
+
+
+def _limits() -> Callable[[tuple[int, ...]], None]:
+    """Lower the limits; the stack is never limited: it is also the threads' size."""
+    hard = [getrlimit(kind)[1] for kind in _RLIMITS]
+    most = [1 << 62 if value == RLIM_INFINITY else value for value in hard]
+
+    def put(values: tuple[int, ...]) -> None:
+        for place, value in enumerate((*values, 0)):
+            if value >= 0:
+                limit = min(value, most[place])
+                setrlimit(_RLIMITS[place], (limit, limit))
+
+    return put
+
+
+def _locks(walls: Walls) -> Callable[[], None]:
+    """No capability, no new privilege, no system call that the filter refuses."""
+    capset = linux.raw("capset", c_void_p, c_void_p)
+    prctl = linux.raw("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
+    restrict = linux.raw("", c_int, c_uint, number=linux.LANDLOCK_RESTRICT_SELF)
+    nothing, program = linux.no_capabilities(), linux.filter_program(walls.bpf)
+    address = addressof(program) if walls.bpf else 0
+    ruleset = walls.landlock
+
+    def lock(_keep: object = program) -> None:
+        if capset(*nothing):
+            raise failure("capset")
+        if prctl(linux.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+            raise failure("no_new_privs")
+        if ruleset >= 0 and restrict(ruleset, 0):
+            raise failure("landlock_restrict_self")
+        if address and prctl(linux.PR_SET_SECCOMP, linux.SECCOMP_MODE_FILTER, address, 0, 0):
+            raise failure("seccomp")
+
+    return lock
+
+
+def _fill(payload: int) -> bytes:
+    """Write the files that come with a program; returns the program."""
+    with os.fdopen(payload, "rb") as file:
+        fields = json.loads(file.read())
+    for name, content in fields["files"].items():
         try:
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).write_bytes(base64.b64decode(content))
         except OSError as error:
             raise ValueError(f"files: cannot write {name!r}: {error.strerror}") from error
-    return source
+    return str(fields["code"]).encode("utf-8", "replace")
 
 
-def _hand_out(channel: socket.socket, wanted: bool) -> None:
+def _hand_out(sock: socket.socket, number: int) -> None:
     """Let the server look into the working directory after the end: the descriptor keeps it alive."""
-    if wanted:
-        fd = os.open(tree.WORK, os.O_RDONLY | os.O_DIRECTORY)
-        socket.send_fds(channel, [b"+"], [fd])
-
-
-def _become_nobody() -> None:
-    """An own user namespace: no power over the other namespaces, and processes are counted for it alone."""
-    linux.prctl(linux.PR_SET_DUMPABLE, 1)  # or the files below would belong to root
-    linux.unshare(linux.CLONE_NEWUSER)
-    map_user(NOBODY, NOBODY)
-    with suppress(OSError):  # there may be no /proc
-        _write("/proc/self/oom_score_adj", "1000")  # when memory runs out, let it hit programs
-        _write("/proc/sys/user/max_user_namespaces", "0")  # holds also where there is no seccomp
-
-
-def map_user(uid: int, gid: int) -> None:
-    """Be nobody in the user namespace just made; ``uid`` and ``gid`` are those outside."""
-    _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{NOBODY} {uid} 1")
-    _write("/proc/self/gid_map", f"{NOBODY} {gid} 1")
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
-
-
-def _set_limits(values: tuple[int, ...]) -> None:
-    """Lower the limits; the stack is never limited: it is also the threads' size."""
-    kinds = (
-        resource.RLIMIT_AS,
-        resource.RLIMIT_CPU,
-        resource.RLIMIT_FSIZE,
-        resource.RLIMIT_NOFILE,
-        resource.RLIMIT_NPROC,
-        resource.RLIMIT_CORE,
-    )
-    for kind, value in zip(kinds, (*values, 0), strict=True):
-        hard = resource.getrlimit(kind)[1]
-        if value >= 0:
-            limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(kind, (limit, limit))
+    fd = os.open(tree.WORK, os.O_RDONLY | os.O_DIRECTORY)
+    socket.send_fds(sock, [text_packet(FOLDER, number, "")], [fd])

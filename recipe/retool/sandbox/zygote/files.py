@@ -17,10 +17,8 @@ def payload_fd(request: RunRequest) -> int:
     return _memory_file("payload", json.dumps({"code": code, "files": files}).encode())
 
 
-def text_fd(text: str | None) -> int:
-    """Descriptor for standard input: the text, or an empty one."""
-    if text is None:
-        return os.open(os.devnull, os.O_RDONLY)
+def text_fd(text: str) -> int:
+    """Descriptor for standard input."""
     return _memory_file("stdin", text.encode("utf-8", "replace"))
 
 

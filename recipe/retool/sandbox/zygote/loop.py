@@ -1,28 +1,36 @@
 """The fork server's loop: starts programs, reaps them, kills them on demand. One thread, no waiting."""
 
+import ctypes
 import os
 import select
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from recipe.retool.sandbox.zygote import linux
-from recipe.retool.sandbox.zygote.messages import Job, job_from, receive, send
+from recipe.retool.sandbox.zygote.messages import BROKEN, Job, command_of, ended_packet, receive, text_packet
 
 
 @dataclass
 class _Run:
-    """A program that runs: its process, and process 1 of its pid namespace."""
+    """A program that runs: its process, and process 1 of its pid namespace; 0 when it is reaped."""
 
     number: int
     stack: linux.Stack
+    net: int
     init: int
-    init_fd: int
     child: int = 0
-    child_fd: int = -1
     status: int = 0
-    error: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a forked child has to do: the job, its descriptors, and that of its network namespace."""
+
+    job: Job
+    fds: list[int]
+    net: int
 
 
 class Loop:
@@ -30,100 +38,126 @@ class Loop:
 
     Args:
         sock: Where jobs come from; the end of it is the end of the server.
+        proc_fd: Descriptor of a ``/proc`` in which this process is seen.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, proc_fd: int) -> None:
         self._sock = sock
+        self._children = linux.child_watch()
         self._poll = select.epoll()
         self._poll.register(sock, select.EPOLLIN)
-        self._own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
+        self._poll.register(self._children, select.EPOLLIN)
+        self._self = os.pidfd_open(os.getpid())
         self._runs: dict[int, _Run] = {}
-        self._watched: dict[int, _Run] = {}
+        self._processes: dict[int, _Run] = {}
         self._stacks: list[linux.Stack] = []
+        self._nets: list[int] = []
+        self._proc_fd = proc_fd
+        self._make_init = linux.init_maker()
+        # Not os.fork: what Python does after it is for programs with threads, and reads and writes too much.
+        self._fork = linux.raw("fork")
+        self._setns = linux.raw("setns", ctypes.c_int, ctypes.c_int)
+        self._dumpable = _dumpable()
 
-    def serve(self) -> tuple[Job, list[int]] | None:
-        """Loop until the server has gone (None). In a forked child it returns the job to do, at once."""
+    def serve(self) -> Task | None:
+        """Loop until the server has gone (None). In a forked child it returns what to do, at once."""
         while True:
             for fd, _ in self._poll.poll():
-                if fd != self._sock.fileno():
-                    self._ended(self._watched[fd], fd)
+                if fd == self._children:
+                    os.read(fd, 4096)
+                    self._reap()
                     continue
                 try:
-                    fields, fds = receive(self._sock)
+                    packet, fds = receive(self._sock)
                 except (EOFError, ConnectionError):
                     return None
-                job = self._command(fields, fds)
-                if job is not None:
-                    return job, fds
+                command = command_of(packet)
+                if isinstance(command, int):
+                    self._kill(command)
+                elif self._start(command, net := self._net()):
+                    return Task(command, fds, net)
+                else:
+                    for one in fds:
+                        os.close(one)
 
-    def _command(self, fields: dict[str, Any], fds: list[int]) -> Job | None:
-        if "kill" in fields:
-            run = self._runs.get(fields["kill"])
-            if run is not None:
-                os.kill(run.init, signal.SIGKILL)  # not reaped yet, so the number is still its own
-            return None
-        job = job_from(fields)
-        try:
-            if self._start(job):
-                return job
-        except OSError as error:
-            send(self._sock, {"number": job.number, "error": f"cannot start a process: {error}"})
-        for fd in fds:
-            os.close(fd)
-        return None
+    def _kill(self, number: int) -> None:
+        run = self._runs.get(number)
+        if run is not None and run.init:
+            os.kill(run.init, signal.SIGKILL)  # not reaped yet, so the number is still its own
 
-    def _start(self, job: Job) -> bool:
+    def _net(self) -> int:
+        """A network namespace that no program uses.
+
+        They are used again: a program has no power over its namespace, and what it could leave there, its
+        sockets, has died with it. To make one and to take it down costs as much as all other walls together.
+        """
+        if self._nets:
+            return self._nets.pop()
+        linux.unshare(linux.CLONE_NEWNET)
+        return os.open("self/ns/net", os.O_RDONLY, dir_fd=self._proc_fd)
+
+    def _start(self, job: Job, net: int) -> bool:
         """Fork; True in the child. On failure nothing is left behind."""
         stack = self._stacks.pop() if self._stacks else linux.Stack()
-        init = linux.clone_init(stack)
-        run = _Run(job.number, stack, init, os.pidfd_open(init))
-        try:
-            _enter(run.init_fd)
-            try:
-                run.child = os.fork()
-            finally:
-                if run.child or os.getpid() == 1:
-                    linux.setns(self._own_namespace, linux.CLONE_NEWPID)
+        run = _Run(job.number, stack, net, self._make_init(stack.top))
+        if run.init < 0:
+            error = linux.failure("clone")
+            self._recycle(run)
+        else:
+            self._runs[job.number] = self._processes[run.init] = run
+            run.child = self._fork_into(run.init)
             if run.child == 0:
                 return True
-            run.child_fd = os.pidfd_open(run.child)
-        except OSError:
-            os.kill(init, signal.SIGKILL)
-            if run.child:
-                os.waitpid(run.child, 0)
-            os.waitpid(init, 0)
-            os.close(run.init_fd)
-            raise
-        self._runs[job.number] = run
-        for fd in (run.child_fd, run.init_fd):
-            self._watched[fd] = run
-            self._poll.register(fd, select.EPOLLIN)
+            if run.child > 0:
+                self._processes[run.child] = run
+                return False
+            error = linux.failure("fork")
+            run.child = 0
+            del self._runs[job.number]
+            os.kill(run.init, signal.SIGKILL)
+        text = f"cannot start a process: {error}"
+        self._sock.send(text_packet(BROKEN, job.number, text))
         return False
 
-    def _ended(self, run: _Run, fd: int) -> None:
-        """The program ended, and takes its namespace along; or the namespace did, and now all is over."""
-        self._poll.unregister(fd)
-        del self._watched[fd]
+    def _fork_into(self, init: int) -> int:
+        """Fork into the pid namespace of that process."""
+        fd = os.pidfd_open(init)
+        # The kernel lets nobody into the namespaces of a process that it hides, as we are hidden otherwise.
+        self._dumpable(1)
+        child = -1 if self._setns(fd, linux.CLONE_NEWPID) else self._fork()
+        if child == 0:
+            return 0
+        error = ctypes.get_errno()
+        self._setns(self._self, linux.CLONE_NEWPID)
+        self._dumpable(0)
         os.close(fd)
-        if fd == run.child_fd:
-            run.child_fd = -1
-            run.status = os.waitstatus_to_exitcode(os.waitpid(run.child, 0)[1])
-            if run.init_fd >= 0:
-                os.kill(run.init, signal.SIGKILL)
-        else:
-            run.init_fd = -1
-            os.waitpid(run.init, 0)
-            self._stacks.append(run.stack)
-        if run.child_fd < 0 and run.init_fd < 0:
-            del self._runs[run.number]
-            send(self._sock, {"number": run.number, "status": run.status})
+        ctypes.set_errno(error)
+        return child
+
+    def _reap(self) -> None:
+        """The program ended, and takes its namespace along; or the namespace did, and now all is over."""
+        while self._processes:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            run = self._processes.pop(pid)
+            if pid == run.child:
+                run.child = 0
+                run.status = os.waitstatus_to_exitcode(status)
+                if run.init:
+                    os.kill(run.init, signal.SIGKILL)
+            else:
+                run.init = 0
+            if not run.child and not run.init:
+                self._recycle(run)
+                if self._runs.pop(run.number, None) is not None:
+                    self._sock.send(ended_packet(run.number, run.status))
+
+    def _recycle(self, run: _Run) -> None:
+        self._stacks.append(run.stack)
+        self._nets.append(run.net)
 
 
-def _enter(init_fd: int) -> None:
-    """Have the next child born in the pid namespace of that process."""
-    # The kernel lets nobody into the namespaces of a process that it hides, as we are hidden otherwise.
-    linux.prctl(linux.PR_SET_DUMPABLE, 1)
-    try:
-        linux.setns(init_fd, linux.CLONE_NEWPID)
-    finally:
-        linux.prctl(linux.PR_SET_DUMPABLE, 0)
+def _dumpable() -> Callable[[int], int]:
+    prctl = linux.raw("prctl", ctypes.c_int, *[ctypes.c_ulong] * 4)
+    return lambda value: prctl(linux.PR_SET_DUMPABLE, value, 0, 0, 0)

@@ -6,15 +6,17 @@ namespace, holds the preloaded modules and forks. When either dies, so does ever
 
 import gc
 import importlib
+import json
 import os
 import signal
 import socket
 import sys
 from contextlib import suppress
 
-from recipe.retool.sandbox.zygote import box, linux, program, tree
+from recipe.retool.sandbox.zygote import box, landlock, linux, program, tree
+from recipe.retool.sandbox.zygote.huge import collapse
 from recipe.retool.sandbox.zygote.loop import Loop
-from recipe.retool.sandbox.zygote.messages import Setup, send, setup_from
+from recipe.retool.sandbox.zygote.messages import FAILED, HAS_STDIN, READY, Setup, setup_from, text_packet
 
 _ALL_NAMESPACES = (
     linux.CLONE_NEWUSER
@@ -31,18 +33,23 @@ def main(argv: list[str]) -> int:
     sock = socket.socket(fileno=int(argv[0]))
     setup = setup_from(argv[1])
     os.umask(0o022)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # see linux.clone_init
+    linux.set_name("retool-zygote")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # see linux.init_maker
     prefixes = tree.visible(setup.prefixes)
     try:
-        root = _enter_namespaces(prefixes, setup.uid)
+        for group in setup.groups:
+            os.write(group, b"0")
+            os.close(group)
+        proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+        root = _enter_namespaces(prefixes, setup.uid, proc_fd)
         inner = os.fork()
     except OSError as error:
-        send(sock, {"failed": str(error)})
+        sock.send(text_packet(FAILED, 0, str(error)))
         return 1
     if inner:
         sock.close()
         return _wait_for(inner)
-    return _inside(sock, setup, prefixes, root)
+    return _inside(sock, setup, root, proc_fd, prefixes)
 
 
 def _wait_for(inner: int) -> int:
@@ -57,7 +64,7 @@ def _wait_for(inner: int) -> int:
     return 0
 
 
-def _enter_namespaces(prefixes: list[str], uid: int) -> str:
+def _enter_namespaces(prefixes: list[str], uid: int, proc_fd: int) -> str:
     """As root the tree is made first: nobody could not reach an interpreter in root's home."""
     root = ""
     if os.geteuid() == 0:
@@ -69,27 +76,36 @@ def _enter_namespaces(prefixes: list[str], uid: int) -> str:
         linux.prctl(linux.PR_SET_DUMPABLE, 1)
     outer = os.geteuid(), os.getegid()
     linux.unshare(_ALL_NAMESPACES)
-    box.map_user(*outer)
+    box.map_user(proc_fd, *outer)
     return root or tree.build(prefixes)
 
 
-def _inside(sock: socket.socket, setup: Setup, prefixes: list[str], root: str) -> int:
+def _inside(sock: socket.socket, setup: Setup, root: str, proc_fd: int, prefixes: list[str]) -> int:
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-        walls = box.Walls(prefixes, bytes.fromhex(setup.filter), _settle(root))
+        if proc := _settle(root):
+            os.close(proc_fd)
+            proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         # A program shares a process 1 with us that has our memory: it must be out of its reach.
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         loaded = _preload(setup)
-        loop = Loop(sock)
+        loop = Loop(sock, proc_fd)
+        rules = -1
+        with suppress(OSError):  # the probe tells when it is missing
+            rules = landlock.ruleset()
+        walls = box.Walls(prefixes, bytes.fromhex(setup.filter), proc, proc_fd, setup.scratch_mb, rules)
+        enter = box.builder(walls, sock)
+        become = program.prepare(tree.CODE, setup.path)
+        memory_mb = _settle_memory()
     except OSError as error:
-        send(sock, {"failed": str(error)})
+        sock.send(text_packet(FAILED, 0, str(error)))
         return 1
-    send(sock, {"ready": {"preloaded": loaded, "proc": walls.proc, "memory_mb": _address_space_mb()}})
+    ready = {"preloaded": loaded, "proc": proc, "memory_mb": memory_mb}
+    sock.send(text_packet(READY, 0, json.dumps(ready)))
     task = loop.serve()
     if task is None:
         return 0
-    source = box.enter(walls, *task)
-    program.become(source, tree.CODE, setup.path)
+    become(enter(task), bool(task.job.flags & HAS_STDIN))
 
 
 def _settle(root: str) -> bool:
@@ -113,17 +129,24 @@ def _preload(setup: Setup) -> list[str]:
 
     site.setquit()  # python -S leaves exit() and quit() out
     sys.path[:] = setup.path
-    os.environ.pop("PYTHONPATH", None)  # where we were found
+    for name in ("PYTHONPATH", "LD_BIND_NOW"):  # for us alone
+        os.environ.pop(name, None)
     loaded = []
     for name in setup.preload:
         with suppress(ImportError):
             importlib.import_module(name)
             loaded.append(name)
+    return loaded
+
+
+def _settle_memory() -> int:
+    """Leave as little as possible that a child would have to copy; returns the address space in MiB."""
     _forget_ourselves()
     gc.collect()
     gc.disable()
     gc.freeze()  # a collection in a child would write to, and so copy, every page of these
-    return loaded
+    collapse()
+    return _address_space_mb()
 
 
 def _forget_ourselves() -> None:

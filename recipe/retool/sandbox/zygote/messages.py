@@ -1,31 +1,44 @@
-"""What the server and the fork server say to each other: one JSON object a packet, descriptors beside it."""
+"""What the server and the fork server say to each other: one packet each, descriptors beside it.
 
+Packets are packed structures, not JSON: the fork server's memory is shared with its programs, and every page
+that it or they touch on the way to a program's first line is a page that the kernel has to copy.
+"""
+
+import array
 import json
+import os
 import socket
+import struct
 from dataclasses import asdict, dataclass
-from typing import Any
 
-_PACKET = 65536
-_MOST_FDS = 8
+PACKET = 1 << 17
+INLINE = 1 << 16  # longer programs travel in a file of memory
+_MOST_FDS = 4
+_JOB = struct.Struct("<cI5qB")
+_HEAD = struct.Struct("<cI")
+_DONE = struct.Struct("<cIi")
+_KILL, _START = b"K", b"J"
+READY, FAILED, ENDED, BROKEN, FOLDER = b"R", b"F", b"D", b"E", b"W"
+HAND_OUT, HAS_FILES, HAS_STDIN = 1, 2, 4
 
 
 @dataclass(frozen=True)
 class Job:
-    """One program. Its descriptors: payload, stdin, stdout, stderr, channel for what goes wrong before it.
-
-    The payload is a JSON object with ``code`` and ``files`` (relative path to base64).
+    """One program. Its descriptors: stdout, stderr, and those that ``flags`` name, in this order.
 
     Attributes:
         number: Names the run in later packets.
         rlimits: Address space, CPU seconds, file size, open files, processes; -1 leaves one alone.
-        scratch_mb: Size of the writable file system in MiB.
-        hand_out: Send a descriptor of the working directory over the channel.
+        flags: HAND_OUT: send a descriptor of the working directory. HAS_FILES: a descriptor of a JSON object
+            with ``code`` and ``files`` (relative path to base64) comes along, and ``code`` here is empty.
+            HAS_STDIN: a descriptor for standard input comes along.
+        code: The program in UTF-8.
     """
 
     number: int
     rlimits: tuple[int, ...]
-    scratch_mb: int
-    hand_out: bool
+    flags: int
+    code: bytes
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,8 @@ class Setup:
         preload: Modules to import once, where they are installed.
         filter: Hexadecimal text of a compiled seccomp filter; empty for none.
         uid: User to become when started as root.
+        scratch_mb: Size of a program's writable file system in MiB.
+        groups: Descriptors of the control groups to enter.
     """
 
     path: tuple[str, ...]
@@ -45,33 +60,66 @@ class Setup:
     preload: tuple[str, ...]
     filter: str
     uid: int
+    scratch_mb: int
+    groups: tuple[int, ...]
 
 
-def to_json(value: Setup | Job) -> str:
-    """Text of a dataclass above."""
-    return json.dumps(asdict(value))
+def setup_to_json(setup: Setup) -> str:
+    """Text of a setup."""
+    return json.dumps(asdict(setup))
 
 
 def setup_from(text: str) -> Setup:
     """The other way."""
     fields = json.loads(text)
-    lists = {name: tuple(fields[name]) for name in ("path", "prefixes", "preload")}
-    return Setup(filter=fields["filter"], uid=fields["uid"], **lists)
+    fields.update({name: tuple(fields[name]) for name in ("path", "prefixes", "preload", "groups")})
+    return Setup(**fields)
 
 
-def job_from(fields: dict[str, Any]) -> Job:
-    """The other way, of a decoded packet."""
-    return Job(fields["number"], tuple(fields["rlimits"]), fields["scratch_mb"], fields["hand_out"])
+def job_packet(job: Job) -> bytes:
+    """To the fork server: start this."""
+    return _JOB.pack(_START, job.number, *job.rlimits, job.flags) + job.code
 
 
-def send(sock: socket.socket, fields: dict[str, Any], fds: list[int] | None = None) -> None:
-    """Send one packet."""
-    socket.send_fds(sock, [json.dumps(fields).encode()], fds or [])
+def kill_packet(number: int) -> bytes:
+    """To the fork server: kill that run."""
+    return _HEAD.pack(_KILL, number)
 
 
-def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """Receive one packet; EOFError when the other end is gone."""
-    data, fds, _, _ = socket.recv_fds(sock, _PACKET, _MOST_FDS)
+def command_of(packet: bytes) -> Job | int:
+    """What a packet to the fork server asks for: a job to start, or the number of a run to kill."""
+    if packet[:1] == _KILL:
+        return int(_HEAD.unpack(packet)[1])
+    _, number, *limits, flags = _JOB.unpack_from(packet)
+    return Job(number, tuple(limits), flags, packet[_JOB.size :])
+
+
+def ended_packet(number: int, status: int) -> bytes:
+    """From the fork server: that run is over, all its processes are dead, and this is its exit code."""
+    return _DONE.pack(ENDED, number, status)
+
+
+def text_packet(kind: bytes, number: int, text: str) -> bytes:
+    """From the fork server: READY, FAILED (number 0), BROKEN or FOLDER with a text."""
+    return _HEAD.pack(kind, number) + text.encode("utf-8", "replace")[:4096]
+
+
+def report_of(packet: bytes) -> tuple[bytes, int, int, str]:
+    """Kind, number of the run, exit code and text of a packet from the fork server."""
+    if packet[:1] == ENDED:
+        return (*_DONE.unpack(packet), "")
+    kind, number = _HEAD.unpack_from(packet)
+    return kind, number, 0, packet[_HEAD.size :].decode("utf-8", "replace")
+
+
+def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """Receive one packet and its descriptors; EOFError when the other end is gone."""
+    data, extra, _, _ = sock.recvmsg(PACKET, socket.CMSG_SPACE(4 * _MOST_FDS))
+    fds = array.array("i")
+    for _, _, content in extra:
+        fds.frombytes(content)
     if not data:
+        for fd in fds:
+            os.close(fd)
         raise EOFError
-    return json.loads(data), list(fds)
+    return data, fds.tolist()

@@ -9,12 +9,17 @@ from typing import Any
 
 from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.protocol import RunRequest
+from recipe.retool.sandbox.zygote.kinds import Kind
 from recipe.retool.sandbox.zygote.runner import ZygoteRunner
 
 _KINDS = ("user", "mnt", "pid", "net", "ipc", "uts")
 _NO_PROC = "this host does not let us mount /proc (parts of its own are covered)"
+_NO_LANDLOCK = "this kernel has none, or one older than Linux 6.7"
 _QUESTION = """
-import json, os, socket
+import errno, json, os, socket
+def no_tcp():
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", 1))
 status = dict(line.split(":\\t", 1) for line in open("/proc/self/status") if ":\\t" in line)
 try:
     open("/x", "w")
@@ -29,6 +34,8 @@ print(json.dumps({
     "unprivileged user": os.getuid() != 0,
     "read-only root": wall == "Read-only file system",
     "no host files": not os.path.exists("/var"),
+    "landlock": no_tcp() == errno.EACCES,
+    "cgroup": "retool-sandbox-" in open("/proc/self/cgroup").read(),
 }))
 """
 
@@ -65,7 +72,7 @@ def probe_isolation(python: str = sys.executable) -> Isolation:
 
 
 async def _probe(python: str) -> Isolation:
-    runner = ZygoteRunner(python=python, preload=())
+    runner = ZygoteRunner(python=python, kinds=(Kind("probe"),))
     try:
         result = (await runner.run(RunRequest(_QUESTION, timeout=20.0))).result
     except (SandboxError, OSError) as error:
@@ -76,26 +83,21 @@ async def _probe(python: str) -> Isolation:
         return _nothing(result.message)
     if not result.ok:
         if "/proc/self" in result.stderr:
-            return Isolation(("namespaces",), (("/proc", _NO_PROC), *_never_there()), works=True)
+            return Isolation(("namespaces",), (("/proc", _NO_PROC),), works=True)
         return _nothing(result.stderr.strip()[-200:] or result.status.value)
-    return _judge(json.loads(result.stdout), runner.no_filter)
-
-
-def _judge(seen: dict[str, Any], no_filter: str) -> Isolation:
-    inside = seen.pop("namespaces")
-    own = {kind: inside[kind] != os.readlink(f"/proc/self/ns/{kind}") for kind in _KINDS}
-    found = {**{f"{kind} namespace": yes for kind, yes in own.items()}, **seen}
-    reasons = {"seccomp": no_filter}
-    missing = [(name, reasons.get(name) or "not in force") for name, yes in found.items() if not yes]
-    return Isolation(tuple(name for name, yes in found.items() if yes), (*missing, *_never_there()), True)
-
-
-def _never_there() -> tuple[tuple[str, str], ...]:
-    return (
-        ("landlock", "not implemented"),
-        ("cgroup", "not implemented: memory is limited for each process of a program, not for all of them"),
+    return _judge(
+        json.loads(result.stdout),
+        {"seccomp": runner.no_filter, "cgroup": runner.no_cgroup, "landlock": _NO_LANDLOCK},
     )
 
 
+def _judge(seen: dict[str, Any], reasons: dict[str, str]) -> Isolation:
+    inside = seen.pop("namespaces")
+    own = {kind: inside[kind] != os.readlink(f"/proc/self/ns/{kind}") for kind in _KINDS}
+    found = {**{f"{kind} namespace": yes for kind, yes in own.items()}, **seen}
+    missing = [(name, reasons.get(name) or "not in force") for name, yes in found.items() if not yes]
+    return Isolation(tuple(name for name, yes in found.items() if yes), tuple(missing), True)
+
+
 def _nothing(why: str) -> Isolation:
-    return Isolation((), (("namespaces", why), *_never_there()), works=False)
+    return Isolation((), (("namespaces", why),), works=False)

@@ -1,29 +1,49 @@
 """One fork server as its server sees it: start, jobs, answers, death."""
 
 import asyncio
+import json
 import logging
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recipe.retool.sandbox.limits import NOBODY, Interpreter, environment
-from recipe.retool.sandbox.zygote.messages import Job, Setup, receive, send, to_json
+from recipe.retool.sandbox.zygote.messages import (
+    BROKEN,
+    ENDED,
+    FAILED,
+    FOLDER,
+    READY,
+    Job,
+    Setup,
+    job_packet,
+    kill_packet,
+    receive,
+    report_of,
+    setup_to_json,
+)
 from recipe.retool.sandbox.zygote.tree import WORK
 
 logger = logging.getLogger(__name__)
 _MODULE = "recipe.retool.sandbox.zygote.main"
 _ROOT = Path(__file__).resolve().parents[4]
-_SEND_TRIES = 1000
+_SEND_TRIES, _SEND_SECONDS = 1000, 0.002
 _END_SECONDS = 2.0
 
 
 class ZygoteLost(Exception):
     """The fork server died, or does not do what it is told. Nothing is known of its programs."""
+
+
+class BrokenRun(Exception):
+    """The fork server could not start that one program, or one of its walls does not stand."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +62,24 @@ class Zygote:
         interpreter: Python of the programs.
         bpf: Compiled seccomp filter; empty for none.
         preload: Modules to import once.
+        scratch_mb: Most MiB in files of one program.
+        groups: Descriptors of the control groups to enter.
     """
 
-    def __init__(self, interpreter: Interpreter, bpf: bytes, preload: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        bpf: bytes,
+        preload: tuple[str, ...],
+        scratch_mb: int,
+        groups: Sequence[int] = (),
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setblocking(False)
-        setup = Setup(interpreter.path, interpreter.prefixes, preload, bpf.hex(), NOBODY)
+        setup = Setup(
+            interpreter.path, interpreter.prefixes, preload, bpf.hex(), NOBODY, scratch_mb, tuple(groups)
+        )
         try:
             self._process = _start(interpreter.executable, theirs, setup)
         except OSError:
@@ -59,6 +90,7 @@ class Zygote:
         self.ready: asyncio.Future[Ready] = self._loop.create_future()
         self.ready.add_done_callback(_seen)
         self._calls: dict[int, asyncio.Future[int]] = {}
+        self._folders: dict[int, int] = {}
         self.lost = ""
         self._loop.add_reader(self._sock, self._read)
 
@@ -73,21 +105,31 @@ class Zygote:
         return len(self._calls)
 
     async def submit(self, job: Job, fds: list[int]) -> "asyncio.Future[int]":
-        """Start a program; the future gives its exit code or ZygoteLost."""
+        """Start a program; the future gives its exit code, BrokenRun or ZygoteLost."""
         call: asyncio.Future[int] = self._loop.create_future()
         call.add_done_callback(_seen)
         self._calls[job.number] = call
         try:
-            await self._send(job.__dict__, fds)
+            await self._send(job_packet(job), fds)
         except BaseException:
             self._calls.pop(job.number, None)
             raise
         return call
 
-    async def kill(self, number: int) -> None:
+    def folder(self, number: int) -> int:
+        """The working directory of a run that asked for it: a descriptor, now the caller's; else -1."""
+        return self._folders.pop(number, -1)
+
+    def kill(self, number: int) -> None:
         """Have a program and all that it started killed; its future is set when that is done."""
-        if number in self._calls:
-            await self._send({"kill": number})
+        if number not in self._calls or self.lost:
+            return
+        try:
+            self._sock.send(kill_packet(number))
+        except BlockingIOError:  # it has much to read
+            self._loop.call_later(_SEND_SECONDS, self.kill, number)
+        except OSError as error:
+            self.close(f"it does not take orders: {error}")
 
     def close(self, reason: str = "it was closed") -> None:
         """Kill the fork server and every program; a second call does nothing."""
@@ -110,15 +152,19 @@ class Zygote:
             if not future.done():
                 future.set_exception(error)
         self._calls.clear()
+        for fd in self._folders.values():
+            os.close(fd)
+        self._folders.clear()
 
-    async def _send(self, fields: dict[str, Any], fds: list[int] | None = None) -> None:
+    async def _send(self, packet: bytes, fds: Sequence[int] = ()) -> None:
         for _ in range(_SEND_TRIES):
             if self.lost:
                 break
             try:
-                return send(self._sock, fields, fds)
+                socket.send_fds(self._sock, [packet], fds)
+                return
             except BlockingIOError:
-                await asyncio.sleep(0.002)
+                await asyncio.sleep(_SEND_SECONDS)
             except OSError as error:
                 self.close(f"it does not take jobs: {error}")
         self.close("it does not take jobs")
@@ -126,42 +172,50 @@ class Zygote:
 
     def _read(self) -> None:
         try:
-            fields, fds = receive(self._sock)
+            packet, fds = receive(self._sock)
+            self._take(*report_of(packet), fds)
         except BlockingIOError:
             return
-        except (EOFError, OSError, ValueError):
+        except (EOFError, OSError, ValueError, struct.error):
             return self.close("it died")
-        for fd in fds:  # it has none to give
-            os.close(fd)
-        self._take(fields)
 
-    def _take(self, fields: dict[str, Any]) -> None:
-        if "ready" in fields:
-            ready = fields["ready"]
+    def _take(self, kind: bytes, number: int, status: int, text: str, fds: list[int]) -> None:
+        if kind == FOLDER and number in self._calls:
+            self._folders[number] = fds.pop()
+        for fd in fds:  # it has no other to give
+            os.close(fd)
+        if kind == READY:
+            ready = json.loads(text)
             self.ready.set_result(Ready(tuple(ready["preloaded"]), ready["proc"], ready["memory_mb"]))
-        elif "failed" in fields:
-            self.close(str(fields["failed"]))
-        else:
-            call = self._calls.pop(fields["number"], None)
-            if call is not None and not call.done():
-                if "error" in fields:
-                    call.set_exception(ZygoteLost(str(fields["error"])))
-                else:
-                    call.set_result(int(fields["status"]))
+        elif kind == FAILED:
+            self.close(text)
+        elif kind == BROKEN:
+            self._settle(number, BrokenRun(text))
+        elif kind == ENDED:
+            self._settle(number, status)
+
+    def _settle(self, number: int, end: int | BrokenRun) -> None:
+        call = self._calls.pop(number, None)
+        if call is not None and not call.done():
+            if isinstance(end, BrokenRun):
+                call.set_exception(end)
+            else:
+                call.set_result(end)
 
 
 def _start(python: str, sock: socket.socket, setup: Setup) -> "subprocess.Popen[bytes]":
     # Nothing of the server's environment but PATH, LD_LIBRARY_PATH and TZ.
-    env = {**environment(WORK, os.environ.items()), "PYTHONPATH": str(_ROOT)}
+    # LD_BIND_NOW: what is bound late is bound again in each child, in a page that has to be copied for it.
+    env = {**environment(WORK, os.environ.items()), "PYTHONPATH": str(_ROOT), "LD_BIND_NOW": "1"}
     fd = sock.fileno()
     return subprocess.Popen(
-        [python, "-s", "-S", "-B", "-m", _MODULE, str(fd), to_json(setup)],
+        [python, "-s", "-S", "-B", "-m", _MODULE, str(fd), setup_to_json(setup)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=None if sys.stderr is None else 2,
         env=env,
         cwd="/",
-        pass_fds=[fd],
+        pass_fds=[fd, *setup.groups],
         start_new_session=True,
     )
 

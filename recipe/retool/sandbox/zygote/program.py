@@ -4,6 +4,8 @@ A forked child cannot just let the interpreter finish: taking down the preloaded
 than most programs. So this does by hand what of the finish a program can see.
 """
 
+import _random
+import _signal  # type: ignore[import-not-found]
 import atexit
 import builtins
 import gc
@@ -12,43 +14,89 @@ import os
 import signal
 import sys
 import threading
+from _signal import default_int_handler
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType, TracebackType
 from typing import Any, NoReturn
 
 _LOST_OUTPUT = 120  # exit code of Python when it cannot flush stdout
 
 
-def become(source: str, path: str, search: tuple[str, ...]) -> NoReturn:
-    """Run the source; never returns."""
-    _fresh_process(path, search)
-    module = type(sys)("__main__")
-    module.__dict__.update(__file__=path, __builtins__=builtins)
-    sys.modules["__main__"] = module
-    code, interrupted = _execute(source, path, module)
-    _finish(module)
-    if not _flush():
-        code = code or _LOST_OUTPUT
-    if interrupted:  # a shell tells Ctrl-C from an exit code by the signal
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-    os._exit(code & 0xFF)
+def prepare(path: str, search: tuple[str, ...]) -> Callable[[str, bool], NoReturn]:
+    """Make all that programs of a fork server have in common, in the fork server itself.
 
+    Args:
+        path: File name of the program.
+        search: ``sys.path`` of the programs.
 
-def _fresh_process(path: str, search: tuple[str, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.stdin = _text(0, "r", "<stdin>", str(sys.stdin.errors))
-    # One write a line: what was printed before a time-out is then there to be read.
-    sys.stdout = _text(1, "w", "<stdout>", str(sys.stdout.errors))
-    sys.stderr = _text(2, "w", "<stderr>", "backslashreplace")
-    for name in ("stdin", "stdout", "stderr"):
-        setattr(sys, f"__{name}__", getattr(sys, name))
+    Returns:
+        A function of the source and of whether there is text on standard input; it never returns.
+    """
+    streams, errors = _streams(), str(sys.stdin.errors)
     sys.argv[:] = [path]
     sys.path[:] = ["", *search]
     sys.excepthook = _hide_own_frames
-    random = sys.modules.get("numpy.random")
-    if random is not None:  # or every program would draw the same numbers; the standard library does it alone
-        random.seed()
-    gc.enable()
+    module = type(sys)("__main__")
+    module.__dict__.update(__file__=path, __builtins__=builtins)
+    seeds = _seeds()
+    thread = threading.main_thread()
+    sys.modules["__main__"] = module
+
+    def become(source: str, has_stdin: bool) -> NoReturn:
+        _signal.signal(signal.SIGINT, default_int_handler)
+        _signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        stdin = _text(0, "r", "<stdin>", errors) if has_stdin else streams[0]
+        sys.stdin = sys.__stdin__ = stdin  # type: ignore[misc]
+        sys.stdout = sys.__stdout__ = streams[1]  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = streams[2]  # type: ignore[misc]
+        thread._set_native_id()  # type: ignore[attr-defined]
+        for seed in seeds:
+            seed()
+        gc.enable()
+        code, interrupted = _execute(source, path, module)
+        _finish(module)
+        if not _flush():
+            code = code or _LOST_OUTPUT
+        if interrupted:  # a shell tells Ctrl-C from an exit code by the signal
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        os._exit(code & 0xFF)
+
+    return become
+
+
+def _seeds() -> list[Callable[[], object]]:
+    """What gives a program random numbers of its own, for all that was loaded before it was there."""
+    found: list[Callable[[], object]] = []
+    for name, generator in (("random", "_inst"), ("sympy.core.random", "rng")):
+        if (
+            name in sys.modules
+        ):  # the C function: the method of the class around it touches ten times the pages
+            found.append(partial(_random.Random.seed, getattr(sys.modules[name], generator)))
+    if "numpy.random" in sys.modules:
+        found.append(sys.modules["numpy.random"].seed)
+    return found
+
+
+def _streams() -> list[io.TextIOWrapper]:
+    """Standard streams, made while 1 and 2 are pipes: a stream asks its file what it is only once."""
+    kept = os.dup(1), os.dup(2)
+    ends = os.pipe()
+    for number in (1, 2):
+        os.dup2(ends[1], number)
+    try:
+        return [
+            _text(0, "r", "<stdin>", str(sys.stdin.errors)),
+            # One write a line: what was printed before a time-out is then there to be read.
+            _text(1, "w", "<stdout>", str(sys.stdout.errors)),
+            _text(2, "w", "<stderr>", "backslashreplace"),
+        ]
+    finally:
+        for number, fd in enumerate(kept, 1):
+            os.dup2(fd, number)
+        for fd in (*kept, *ends):
+            os.close(fd)
 
 
 def _text(fd: int, mode: str, name: str, errors: str) -> io.TextIOWrapper:
@@ -105,7 +153,8 @@ def _hide_own_frames(kind: type[BaseException], value: BaseException, trace: Tra
 def _finish(module: ModuleType) -> None:
     """Threads end, exit handlers run, global objects go: their files are flushed, their __del__ called."""
     try:
-        threading._shutdown()  # type: ignore[attr-defined]
+        if len(threading._active) > 1 or threading._threading_atexits:  # type: ignore[attr-defined]
+            threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
     except BaseException as error:
         _report(error)

@@ -3,7 +3,8 @@
 Made once, in the server, with libseccomp through the package ``pyseccomp``; the fork server only installs
 the compiled filter. Namespaces, capabilities and mounts are closed already: this takes away kernel code
 that a program could attack, new user namespaces above all, and kinds of sockets that no network namespace
-holds back.
+holds back. System V IPC and POSIX message queues are refused too (POSIX shared memory, which Python uses, is
+a file in the scratch folder): programs of one fork server share an IPC namespace; nothing must stay in it.
 """
 
 import contextlib
@@ -19,9 +20,11 @@ _REFUSED = """
     acct add_key adjtimex bpf chroot clock_adjtime clock_settime delete_module fanotify_init
     finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter io_uring_register io_uring_setup
     ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie mount mount_setattr move_mount
+    mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd
     name_to_handle_at open_by_handle_at open_tree perf_event_open personality pidfd_getfd pivot_root
     process_madvise process_vm_readv process_vm_writev ptrace quotactl reboot request_key setdomainname
-    sethostname setns settimeofday swapoff swapon syslog umount umount2 unshare userfaultfd vhangup
+    semctl semget semop semtimedop sethostname setns settimeofday shmat shmctl shmdt shmget
+    swapoff swapon syslog umount umount2 unshare userfaultfd vhangup
 """
 _NAMESPACE_FLAGS = (
     0x00020000,

@@ -57,12 +57,11 @@ def build(prefixes: list[str]) -> str:
     return root
 
 
-def link_prefixes(prefixes: list[str], root: str = "") -> None:
-    """Links below the scratch folder to interpreters that live there on the host: it hides them."""
-    for number, folder in enumerate(prefixes):
-        if below(folder, SCRATCH):
-            os.makedirs(os.path.dirname(root + folder), exist_ok=True)
-            os.symlink(f"{HIDDEN}/{number}", root + folder)
+def prefix_links(prefixes: list[str]) -> list[tuple[str, str]]:
+    """Place and target of links to interpreters that are hidden, for they live below the scratch folder."""
+    return [
+        (folder, f"{HIDDEN}/{number}") for number, folder in enumerate(prefixes) if below(folder, SCRATCH)
+    ]
 
 
 def _mount_point(prefixes: list[str]) -> str:
@@ -92,4 +91,6 @@ def _small_things(root: str, prefixes: list[str]) -> None:
     for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         os.symlink(target, f"{root}/dev/{name}")
     os.symlink(f"{SCRATCH}/shm", f"{root}/dev/shm")
-    link_prefixes(prefixes, root)
+    for place, target in prefix_links(prefixes):
+        os.makedirs(os.path.dirname(root + place), exist_ok=True)
+        os.symlink(target, root + place)
