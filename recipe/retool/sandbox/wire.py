@@ -11,11 +11,24 @@ from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 RUN_PATH = "/run_code"
 PING_PATH = "/v1/ping"
 HEALTH_PATH = "/health"
+METRICS_PATH = "/metrics"
+TOKEN_VARIABLE = "RETOOL_SANDBOX_TOKEN"
+# Seconds that the caller still waits, queue included; a server may give up when they are over.
+PATIENCE_HEADER = "X-Request-Timeout"
+REQUEST_ID_HEADER = "X-Request-ID"
 # The service itself may answer differently in a moment; any other code is final.
 RETRY_CODES = frozenset({502, 503, 504})
 _SERVED = frozenset({"Success", "Failed"})
-# SandboxFusion leaves the message of a failed run empty, so this one tells a refusal from a failure.
-_REFUSED = "refused by the code policy"
+# SandboxFusion leaves the message of a failed run empty, so that these can say what its fields do not.
+_MESSAGES = {
+    ExecutionStatus.REFUSED: "refused by the code policy",
+    ExecutionStatus.OUTPUT_LIMIT: "stopped at the output limit",
+    ExecutionStatus.MEMORY: "stopped at the memory limit",
+    ExecutionStatus.CRASHED: "crashed",
+    ExecutionStatus.KILLED: "killed",
+    ExecutionStatus.ERROR: "ended with an error",
+}
+_STATUSES = {message: status for status, message in _MESSAGES.items()}
 
 
 def request_body(code: str, timeout: float, memory_limit_mb: int, stdin: str | None = None) -> dict[str, Any]:
@@ -49,7 +62,8 @@ def response_body(result: ExecutionResult, files: Mapping[str, str]) -> dict[str
         "stdout": result.stdout,
         "stderr": result.stderr,
     }
-    message = _REFUSED if result.status is ExecutionStatus.REFUSED else ""
+    plain = timed_out or result.status is status_of_exit(result.return_code or 0, result.stderr)
+    message = "" if plain else _MESSAGES.get(result.status, "")
     return _answer("Success" if result.ok else "Failed", message, run, files)
 
 
@@ -79,8 +93,7 @@ def parse_response(code: int, body: Any) -> ExecutionResult:
     if run.get("status") == "TimeLimitExceeded":
         status, return_code = ExecutionStatus.TIMEOUT, None
     elif run.get("status") == "Finished" and isinstance(return_code, int):
-        refused = body.get("message") == _REFUSED
-        status = ExecutionStatus.REFUSED if refused else status_of_exit(return_code, stderr)
+        status = _STATUSES.get(str(body.get("message"))) or status_of_exit(return_code, stderr)
     else:
         return unavailable(f"the sandbox failed: run status {run.get('status')!r}")
     return ExecutionResult(status, stdout, stderr, return_code, _seconds(run.get("execution_time")))

@@ -24,7 +24,7 @@ _COUNTER_OF = {
     ExecutionStatus.UNAVAILABLE.value: "unavailable",
     BAD_ARGUMENTS: "bad_arguments",
 }
-_OTHER_COUNTER = "errors"  # exception, memory limit, killed, refused: the program's own fault
+_OTHER_COUNTER = "errors"  # exception, memory or output limit, crashed, killed, refused: its own fault
 
 
 class CodeInterpreterTool(BaseTool):

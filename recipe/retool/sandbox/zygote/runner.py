@@ -94,7 +94,8 @@ class ZygoteRunner:
             stdout, stderr = wires.texts()
         if call.result() == -signal.SIGKILL and self._group is not None and self._group.killed():
             stderr += _NO_MEMORY
-        return RunOutcome(result_of(call.result(), in_time, stdout, stderr, seconds), files)
+        result = result_of(call.result(), in_time, stdout, stderr, seconds, wires.flooded)
+        return RunOutcome(result, files)
 
     def _job(self, number: int, zygote: Zygote, request: RunRequest, timeout: float, wires: Wires) -> Job:
         memory, *others = self._limits.rlimits(timeout, request.memory_limit_mb, self._limits.processes)
