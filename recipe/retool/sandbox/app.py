@@ -63,8 +63,7 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     if not isinstance(app, SandboxApp):
         raise TypeError("this lifespan is a sandbox server's")
     runner = app.service.runner
-    # What the first run sets up (a fork server that imports sympy, say) need not wait for the first call.
-    warm = asyncio.create_task(runner.run(RunRequest("pass")))
+    warm = asyncio.create_task(_warm(runner))
     yield
     warm.cancel()
     await asyncio.gather(warm, return_exceptions=True)
@@ -74,3 +73,9 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
 async def _plain_error(_: Request, error: Exception) -> Response:
     code, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
     return JSONResponse({"detail": getattr(error, "detail", "")}, code, headers)
+
+
+async def _warm(runner: Runner) -> None:
+    """Have set up what first runs set up, such as a fork server that imports sympy, before anybody waits."""
+    for code in ("pass", "import numpy", "import sympy"):
+        await runner.run(RunRequest(code))

@@ -61,16 +61,19 @@ class Loop:
 
     def serve(self) -> Task | None:
         """Loop until the server has gone (None). In a forked child it returns what to do, at once."""
+        try:
+            return self._serve()
+        except (EOFError, ConnectionError):
+            return None
+
+    def _serve(self) -> Task:
         while True:
             for fd, _ in self._poll.poll():
                 if fd == self._children:
                     os.read(fd, 4096)
                     self._reap()
                     continue
-                try:
-                    packet, fds = receive(self._sock)
-                except (EOFError, ConnectionError):
-                    return None
+                packet, fds = receive(self._sock)
                 command = command_of(packet)
                 if isinstance(command, int):
                     self._kill(command)

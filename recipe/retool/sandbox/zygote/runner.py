@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ from recipe.retool.sandbox.zygote.process import BrokenRun, Zygote, ZygoteLost
 from recipe.retool.sandbox.zygote.seccomp import compiled_filter
 from recipe.retool.sandbox.zygote.wires import Wires
 
+logger = logging.getLogger(__name__)
 _KILL_SECONDS = 5.0
 _STUCK = f"it did not end a program in {_KILL_SECONDS:g} s"
 _NO_MEMORY = "\nMemoryError: killed by the kernel, for its processes together took too much memory"
@@ -30,7 +32,7 @@ _MIB = 1 << 20
 class ZygoteRunner:
     """Runs every program in a child of a fork server, in namespaces of its own.
 
-    A fork server that dies or stops answering is replaced; its calls end as UNAVAILABLE.
+    A fork server that dies or stops answering is replaced, and its programs are run once more.
 
     Args:
         limits: Bounds of a run.
@@ -64,13 +66,18 @@ class ZygoteRunner:
         for name in (*request.files, *request.fetch_files):
             confined(name)
         started = time.monotonic()
-        try:
-            zygote = await self.fleet.zygote_for(request.code)
-            return await self._execute(zygote, request)
-        except (ZygoteLost, BrokenRun) as error:
-            seconds = time.monotonic() - started
-            result = ExecutionResult(ExecutionStatus.UNAVAILABLE, message=str(error), seconds=seconds)
-            return RunOutcome(result)
+        for place in ("first", "second"):
+            try:
+                zygote = await self.fleet.zygote_for(request.code)
+                return await self._execute(zygote, request)
+            except ZygoteLost as error:  # not the program's doing, which cannot reach it
+                logger.warning("%s try to run a program: %s", place, error)
+                reason = str(error)
+            except BrokenRun as error:
+                reason = str(error)
+                break
+        seconds = time.monotonic() - started
+        return RunOutcome(ExecutionResult(ExecutionStatus.UNAVAILABLE, message=reason, seconds=seconds))
 
     async def aclose(self) -> None:
         """Kill every program and the fork servers."""
@@ -117,23 +124,15 @@ async def _end(zygote: Zygote, number: int, call: "asyncio.Future[int]", timeout
         late = True
         zygote.kill(number)
 
-    timers = [loop.call_later(timeout, end)]
-    timers.append(loop.call_later(timeout + _KILL_SECONDS, zygote.close, _STUCK))
+    timer = loop.call_later(timeout, end)
+    guard = loop.call_later(timeout + _KILL_SECONDS, zygote.close, _STUCK)
+    call.add_done_callback(lambda _: guard.cancel())
     try:
         await asyncio.shield(call)
         return not late
     except asyncio.CancelledError:
-        await _kill(zygote, number, call)
+        zygote.kill(number)
+        await asyncio.wait([call])  # not for ever: there is the guard
         raise
     finally:
-        for timer in timers:
-            timer.cancel()
-
-
-async def _kill(zygote: Zygote, number: int, call: "asyncio.Future[int]") -> None:
-    zygote.kill(number)
-    try:
-        await asyncio.wait([call], timeout=_KILL_SECONDS)
-    finally:
-        if not call.done():
-            zygote.close(_STUCK)
+        timer.cancel()
