@@ -6,6 +6,7 @@ from setuptools import find_namespace_packages, setup
 
 # Rooms that need no engine (data, tools, sandbox, reward) run on these alone.
 CORE = [
+    "anyio>=4",
     "fastapi>=0.115",
     "httpx>=0.27",
     "hydra-core>=1.3",
