@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     sft.add_argument("--format", choices=forms, default=forms[0], help="tool calls (default: %(default)s)")
     sft.add_argument("--limit", type=_positive, help="rows to write at most")
     sft.add_argument("--verify", action="store_true", help="run the code blocks and compare their outputs")
-    sft.add_argument("--sandbox-url", help="sandbox for --verify, or several with commas; without it one is started")
+    sft.add_argument("--sandbox-url", help="sandboxes for --verify (commas); without it one is started")
     sft.add_argument(
         "--jobs", type=_positive, default=4, help="rows verified at a time (default: %(default)s)"
     )

@@ -2,7 +2,8 @@
 
 No input or output and no clock of its own: the asynchronous and the synchronous client both ask here,
 and tests move the time. A server is *closed* (in use) or *open* (down). It opens after failures in a row,
-stays open for a while that doubles with each period, and closes again when one ping was answered.
+stays open for a while that doubles with each period, and closes again when one ping was answered; others are
+preferred until it has run a program.
 """
 
 import random
@@ -92,7 +93,8 @@ class Balancer:
 
     def _load(self, index: int, now: float) -> tuple[bool, int, float]:
         server = self._servers[index]
-        return server.busy_until > now, server.in_flight, self._random.random()
+        on_trial = server.periods > 0 and server.in_flight > 0  # one program at a time until one went well
+        return on_trial or server.busy_until > now, server.in_flight, self._random.random()
 
     def _all_down(self, now: float) -> Wait:
         waiting = [s.due for s in self._servers if s.due is not None and not s.probing]
@@ -142,7 +144,7 @@ class Balancer:
             if problem:
                 self._open(server, problem)
             elif problem is not None:
-                server.due, server.strikes = None, 0
+                server.due, server.strikes = None, _STRIKES - 1  # the next failure opens it again
 
     def _strike(self, server: _Server, reason: str) -> None:
         server.strikes += 1

@@ -14,7 +14,7 @@ from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 from recipe.retool.sandbox.wire import BUSY_CODE, parse_response, ping_problem, unavailable
 
 _PING_SECONDS = 2.0
-_NO_PING_CODES = (401, 403, 404, 405)
+_NO_PING_CODES = (404, 405)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from recipe.retool.errors import ConfigError
 
-_LEAST_POLL, _MOST_POLL = 0.001, 0.005  # seconds
+_LEAST_POLL, _MOST_POLL = 0.002, 0.010  # seconds; one poll of 64 taken slots is some 0.15 ms of a core
 
 
 class _SlotFile:
