@@ -1,6 +1,7 @@
 """Both clients against several servers that die, lie, dawdle and come back; all of them on real sockets."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -313,6 +314,20 @@ if asyncio.iscoroutine(found):
         _, errors = process.communicate(timeout=20)
     assert time.monotonic() - started < 3
     assert errors.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_event_loops_that_come_and_go_leave_nothing_open() -> None:
+    async def calls() -> list[ExecutionResult]:
+        return await asyncio.gather(*(client.run("1") for _ in range(3)))
+
+    with _fake(lambda request: request.reply(200, _GOOD)) as url:
+        client = AsyncSandboxClient(url, concurrency=1)
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(30):
+            assert all(result.ok for result in asyncio.run(calls()))
+        gc.collect()
+        assert len(client._process.loops) == 1
+        assert len(os.listdir("/proc/self/fd")) - before < 6
 
 
 def test_a_cancelled_call_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

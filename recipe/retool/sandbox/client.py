@@ -7,7 +7,6 @@ import asyncio
 import os
 import threading
 import time
-import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
@@ -15,39 +14,25 @@ from types import TracebackType
 from typing import cast
 
 import anyio
-import httpx
 
 from recipe.retool.errors import ConfigError
+from recipe.retool.sandbox.async_http import AsyncHttp
 from recipe.retool.sandbox.balance import Balancer
-from recipe.retool.sandbox.call_settings import CONNECT_SECONDS, MOST_ANSWER_BYTES, TOO_LONG, CallSettings
-from recipe.retool.sandbox.conversation import Answer, Broken, Reply, Send, Sleep, Step, converse
-from recipe.retool.sandbox.endpoints import Endpoint
+from recipe.retool.sandbox.call_settings import CallSettings
+from recipe.retool.sandbox.conversation import Reply, Send, Sleep, Step, converse
 from recipe.retool.sandbox.node_slots import NodeSlots
 from recipe.retool.sandbox.sync_http import SyncHttp
 from recipe.retool.sandbox.types import ExecutionResult
-from recipe.retool.sandbox.wire import decode, unavailable
-
-# uvicorn closes idle connections after 5 s; one that it is just closing costs a try.
-_KEEP_SECONDS = 4.0
+from recipe.retool.sandbox.wire import unavailable
 
 
 @dataclass(frozen=True)
 class _LoopState:
-    """What belongs to one event loop: pooled connections cannot be used from another one."""
+    """What belongs to one event loop: connections and locks cannot be used from another one."""
 
+    http: AsyncHttp
     slots: asyncio.Semaphore
     node_queue: asyncio.Lock
-    limits: httpx.Limits
-    clients: dict[bool, httpx.AsyncClient] = field(default_factory=dict)
-
-    def http(self, endpoint: Endpoint) -> httpx.AsyncClient:
-        """The connections to servers of this kind: those behind the proxy of the environment, or not."""
-        client = self.clients.get(endpoint.use_proxy)
-        if client is None:
-            timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
-            client = httpx.AsyncClient(timeout=timeout, limits=self.limits, trust_env=endpoint.use_proxy)
-            self.clients[endpoint.use_proxy] = client
-        return client
 
 
 @dataclass
@@ -57,9 +42,7 @@ class _ProcessState:
     balancer: Balancer
     pid: int = field(default_factory=os.getpid)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    loops: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState]" = field(
-        default_factory=weakref.WeakKeyDictionary
-    )
+    loops: dict[asyncio.AbstractEventLoop, _LoopState] = field(default_factory=dict)
 
 
 class AsyncSandboxClient:
@@ -141,18 +124,9 @@ class AsyncSandboxClient:
             await asyncio.sleep(step.seconds)
             return None
         endpoint = self.settings.endpoints[step.index]
-        http = state.http(endpoint)
         if isinstance(step, Send):
-            request = http.build_request("POST", endpoint.run, content=content, headers=self.settings.headers)
-        else:
-            request = http.build_request("GET", endpoint.ping, headers=self.settings.headers)
-        try:
-            with anyio.fail_after(step.seconds):
-                return await _exchange(http, request)
-        except TimeoutError:
-            return Broken(f"{endpoint.base}: no answer in {step.seconds:.3g} s")
-        except Exception as error:  # whatever the connection did
-            return Broken(f"{endpoint.base}: {type(error).__name__}: {error}")
+            return await state.http.ask(endpoint, endpoint.run, step.seconds, content)
+        return await state.http.ask(endpoint, endpoint.ping, step.seconds)
 
     def _process_state(self) -> _ProcessState:
         if self._process.pid != os.getpid():
@@ -164,18 +138,21 @@ class AsyncSandboxClient:
         with process.lock:
             state = process.loops.get(loop)
             if state is None:
-                limits = httpx.Limits(max_connections=self._concurrency, keepalive_expiry=_KEEP_SECONDS)
+                # Not a weak dictionary: connections refer to their loop, so that none would ever go.
+                for old in [old for old in process.loops if old.is_closed()]:
+                    del process.loops[old]
+                http = AsyncHttp(self.settings.headers, self._concurrency)
                 slots = asyncio.Semaphore(self._concurrency)
-                state = process.loops[loop] = _LoopState(slots, asyncio.Lock(), limits)
+                state = process.loops[loop] = _LoopState(http, slots, asyncio.Lock())
             return state
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop; those of other loops go with their loops."""
+        """Close the connections of the running loop; those of other loops are dropped after these end."""
         process = self._process_state()
         with process.lock:
             state = process.loops.pop(asyncio.get_running_loop(), None)
-        for http in state.clients.values() if state is not None else ():
-            await http.aclose()
+        if state is not None:
+            await state.http.aclose()
 
     async def __aenter__(self) -> "AsyncSandboxClient":
         return self
@@ -184,19 +161,6 @@ class AsyncSandboxClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-async def _exchange(http: httpx.AsyncClient, request: httpx.Request) -> Answer:
-    response = await http.send(request, stream=True)
-    try:
-        content = bytearray()
-        async for chunk in response.aiter_bytes():
-            content += chunk
-            if len(content) > MOST_ANSWER_BYTES:
-                return Answer(response.status_code, TOO_LONG)
-        return Answer(response.status_code, decode(content), response.headers.get("retry-after"))
-    finally:
-        await response.aclose()
 
 
 class SyncSandboxClient:
