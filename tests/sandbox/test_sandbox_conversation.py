@@ -33,6 +33,7 @@ _ANSWERS: dict[str, Reply] = {
     "shut": Answer(503, ""),
     "broken": Broken("reset"),
 }
+_PROGRAM_SECONDS = 1.0
 _KINDS = st.sampled_from([*_ANSWERS, "silent"])
 
 
@@ -62,7 +63,9 @@ class _World:
         self._number = itertools.count()
 
     def call(self, at: float, retries: int, seconds: float, leaves: float = float("inf")) -> _Call:
-        call = _Call(converse(self.balancer, retries, at + seconds), at + seconds, at + leaves)
+        call = _Call(
+            converse(self.balancer, retries, at + seconds, _PROGRAM_SECONDS), at + seconds, at + leaves
+        )
         self.calls.append(call)
         heapq.heappush(self._queue, (at, next(self._number), call, None))
         return call
@@ -89,6 +92,7 @@ class _World:
         kind, took = self.behaviour(step.index, self.now)
         if isinstance(step, Send):
             assert not self.balancer.down[step.index], "sent to a server that is down"
+            assert step.seconds >= min(call.end - self.now, _PROGRAM_SECONDS) - 0.001
             call.sent.append(step.index)
             call.failed += kind in ("broken", "silent", "shut")
         else:

@@ -8,7 +8,7 @@ import httpx
 from recipe.retool.sandbox.call_settings import CONNECT_SECONDS, MOST_ANSWER_BYTES, TOO_LONG
 from recipe.retool.sandbox.conversation import Answer, Broken
 from recipe.retool.sandbox.endpoints import Endpoint
-from recipe.retool.sandbox.wire import decode
+from recipe.retool.sandbox.wire import PATIENCE_HEADER, decode
 
 # uvicorn closes idle connections after 5 s; one that it is just closing costs a try.
 _KEEP_SECONDS = 4.0
@@ -31,25 +31,17 @@ class AsyncHttp:
         self, endpoint: Endpoint, address: str, seconds: float, content: bytes | None = None
     ) -> Answer | Broken:
         """GET, or POST when there is content. Raises nothing but CancelledError and its kin."""
+        client = self._client(endpoint.use_proxy)
+        headers = {**self._headers, PATIENCE_HEADER: f"{seconds:.3f}"}
         method = "GET" if content is None else "POST"
         try:
             with anyio.fail_after(seconds):
-                return await self._exchange(self._client(endpoint.use_proxy), method, address, content)
+                async with client.stream(method, address, content=content, headers=headers) as response:
+                    return await _read(response)
         except TimeoutError:
             return Broken(f"{endpoint.base}: no answer in {seconds:.3g} s")
         except Exception as error:  # whatever the connection did
             return Broken(f"{endpoint.base}: {type(error).__name__}: {error}")
-
-    async def _exchange(
-        self, client: httpx.AsyncClient, method: str, address: str, content: bytes | None
-    ) -> Answer:
-        async with client.stream(method, address, content=content, headers=self._headers) as response:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MOST_ANSWER_BYTES:
-                    return Answer(response.status_code, TOO_LONG)
-            return Answer(response.status_code, decode(body), response.headers.get("retry-after"))
 
     def _client(self, use_proxy: bool) -> httpx.AsyncClient:
         client = self._clients.get(use_proxy)
@@ -63,3 +55,12 @@ class AsyncHttp:
         """Close the connections."""
         for client in self._clients.values():
             await client.aclose()
+
+
+async def _read(response: httpx.Response) -> Answer:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > MOST_ANSWER_BYTES:
+            return Answer(response.status_code, TOO_LONG)
+    return Answer(response.status_code, decode(content), response.headers.get("retry-after"))

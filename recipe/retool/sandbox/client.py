@@ -110,7 +110,7 @@ class AsyncSandboxClient:
     async def _talk(
         self, balancer: Balancer, state: _LoopState, end: float, content: bytes
     ) -> ExecutionResult:
-        with closing(converse(balancer, self.settings.retries, end)) as steps:
+        with closing(converse(balancer, self.settings.retries, end, self.settings.timeout)) as steps:
             reply: Reply = None
             while True:
                 try:
@@ -185,8 +185,8 @@ class SyncSandboxClient:
         if self._pid != os.getpid():  # after a fork the counters are the parent's
             self._balancer, self._pid = self.settings.balancer(), os.getpid()
         content = self.settings.content(code, stdin)
-        steps = converse(self._balancer, self.settings.retries, started + self.settings.total_seconds)
-        with closing(steps):
+        end = started + self.settings.total_seconds
+        with closing(converse(self._balancer, self.settings.retries, end, self.settings.timeout)) as steps:
             reply: Reply = None
             while True:
                 try:

@@ -14,6 +14,7 @@ from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 from recipe.retool.sandbox.wire import BUSY_CODE, parse_response, ping_problem, unavailable
 
 _PING_SECONDS = 2.0
+_MARGIN_SECONDS = 2.0
 _NO_PING_CODES = (404, 405)
 
 
@@ -68,6 +69,7 @@ class _Tries:
     balancer: Balancer
     retries: int
     end: float
+    program_seconds: float
     made: int = 0
     failed: int = 0
     not_before: dict[int, float] = field(default_factory=dict)
@@ -101,22 +103,29 @@ class _Tries:
         return max(wait.until - self.balancer.clock(), 0.0)
 
     def share(self) -> float:
-        """Seconds of one try: half of the rest where another server could take over from a silent one."""
-        return self.left / 2 if len(self.balancer.in_flight) > 1 else self.left
+        """Seconds of one try: half of the rest where another server could take over from a silent one.
+
+        Never less than a program may take, while there is as much.
+        """
+        left = self.left
+        if len(self.balancer.in_flight) == 1:
+            return left
+        return min(left, max(left / 2, self.program_seconds + _MARGIN_SECONDS))
 
 
-def converse(balancer: Balancer, retries: int, end: float) -> Conversation:
+def converse(balancer: Balancer, retries: int, end: float, program_seconds: float) -> Conversation:
     """Steps of one call. Close the generator when the call is given up.
 
     Args:
         balancer: State of the servers.
         retries: Further tries after failed ones.
         end: When the call ends at the latest, on the balancer's clock.
+        program_seconds: Time limit of the program.
 
     Returns:
         What came of it.
     """
-    tries = _Tries(balancer, retries, end)
+    tries = _Tries(balancer, retries, end, program_seconds)
     while not tries.over:
         choice = balancer.choose(tries.not_before)
         if isinstance(choice, Wait):

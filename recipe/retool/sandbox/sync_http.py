@@ -11,7 +11,7 @@ from requests.auth import AuthBase
 from recipe.retool.sandbox.call_settings import CONNECT_SECONDS, MOST_ANSWER_BYTES, TOO_LONG
 from recipe.retool.sandbox.conversation import Answer, Broken
 from recipe.retool.sandbox.endpoints import Endpoint, headers, read_token
-from recipe.retool.sandbox.wire import decode, ping_problem
+from recipe.retool.sandbox.wire import PATIENCE_HEADER, decode, ping_problem
 
 _CHUNK_BYTES = 65536
 
@@ -49,6 +49,7 @@ class SyncHttp:
                 "GET" if content is None else "POST",
                 address,
                 data=content,
+                headers={PATIENCE_HEADER: f"{seconds:.3f}"},
                 auth=self._auth,
                 timeout=(min(seconds, CONNECT_SECONDS), seconds),
                 stream=True,

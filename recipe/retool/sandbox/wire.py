@@ -13,6 +13,8 @@ RUN_PATH = "/run_code"
 PING_PATH = "/v1/ping"
 HEALTH_PATH = "/health"
 TOKEN_VARIABLE = "RETOOL_SANDBOX_TOKEN"
+# Seconds that the caller still waits, queue included; a server may give up when they are over.
+PATIENCE_HEADER = "X-Request-Timeout"
 BUSY_CODE = 503  # the only answer after which a call is sent again
 _DENIED_CODES = (401, 403)
 _SERVED = ("Success", "Failed")
