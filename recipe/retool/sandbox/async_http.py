@@ -41,7 +41,7 @@ class AsyncHttp:
         except TimeoutError:
             return Broken(f"{endpoint.base}: no answer in {seconds:.3g} s")
         except Exception as error:  # whatever the connection did
-            return Broken(f"{endpoint.base}: {type(error).__name__}: {error}")
+            return Broken.by(endpoint.base, error)
 
     def _client(self, use_proxy: bool) -> httpx.AsyncClient:
         client = self._clients.get(use_proxy)

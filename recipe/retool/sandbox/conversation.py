@@ -56,6 +56,13 @@ class Broken:
 
     reason: str
 
+    @classmethod
+    def by(cls, server: str, error: BaseException) -> "Broken":
+        """With the first cause of an error: HTTP libraries wrap a refused connection four times."""
+        while (cause := error.__cause__ or error.__context__) is not None:
+            error = cause
+        return cls(f"{server}: {type(error).__name__}: {error}")
+
 
 Step = Send | Ping | Sleep
 Reply = Answer | Broken | None

@@ -59,7 +59,7 @@ class SyncHttp:
         except requests.ReadTimeout:
             return Broken(f"{endpoint.base}: no answer in {seconds:.3g} s")
         except Exception as error:  # whatever the connection did
-            return Broken(f"{endpoint.base}: {type(error).__name__}: {error}")
+            return Broken.by(endpoint.base, error)
 
     def _session(self, endpoint: Endpoint) -> requests.Session:
         if self._pid != os.getpid():  # two processes on one connection would read each other's answers
