@@ -33,10 +33,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Wait:
-    """Nothing to do before ``until``; ``period``: all servers are down till then, and why."""
+    """Nothing to do before ``until``; ``period``: which period with all servers down it is, or 0."""
 
     until: float
-    period: bool = False
+    period: int = 0
     reason: str = ""
 
 
@@ -101,7 +101,7 @@ class Balancer:
         reason = self._servers[0].reason
         if len(waiting) < len(self._servers):
             return Wait(now + _PROBE_WAIT, reason=reason)
-        return Wait(min(waiting), period=True, reason=reason)
+        return Wait(min(waiting), min(server.periods for server in self._servers), reason)
 
     def release(self, index: int) -> None:
         """The call to this server is over, whatever came of it."""

@@ -11,6 +11,7 @@ from recipe.retool.sandbox.endpoints import Endpoint, headers, parse_endpoints, 
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 from recipe.retool.sandbox.wire import request_body
 
+DEFAULT_RETRIES = 6  # outlasts some 8 s, in which a sandbox that died is started again
 CONNECT_SECONDS = 5.0  # a host that swallows packets must not eat the whole deadline
 MOST_ANSWER_BYTES = 64 * 2**20
 TOO_LONG = "the answer is longer than 64 MiB"
@@ -24,9 +25,9 @@ class CallSettings:
         url: Address of the server, or several with commas between them or as a list.
         timeout: Wall-clock limit of a program in seconds.
         memory_limit_mb: Memory limit of a program in MiB.
-        retries: Further tries after a refused or broken connection, or HTTP 503; on another server where
-            there is one. A 503 with Retry-After is no failed try: the call waits and asks again until the
-            deadline (not with 0).
+        retries: Further tries after a refused or broken connection, or HTTP 503; going on to another
+            server is none. A 503 with Retry-After is no failed try: the call waits and asks again until
+            the deadline (not with 0).
         deadline: Seconds after which a call gives up. It covers all: waiting for a turn here, for a full
             server and between tries. None: six time limits and a minute.
         token: Sent as ``Authorization: Bearer``; None takes the environment's. No message shows it.
@@ -35,7 +36,7 @@ class CallSettings:
     url: str | Sequence[str]
     timeout: float = 10.0
     memory_limit_mb: int = 1024
-    retries: int = 3
+    retries: int = DEFAULT_RETRIES
     deadline: float | None = None
     token: str | None = field(default=None, repr=False)
     endpoints: tuple[Endpoint, ...] = field(init=False, repr=False)

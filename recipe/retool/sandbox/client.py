@@ -18,7 +18,7 @@ import anyio
 from recipe.retool.errors import ConfigError
 from recipe.retool.sandbox.async_http import AsyncHttp
 from recipe.retool.sandbox.balance import Balancer
-from recipe.retool.sandbox.call_settings import CallSettings
+from recipe.retool.sandbox.call_settings import DEFAULT_RETRIES, CallSettings
 from recipe.retool.sandbox.conversation import Reply, Send, Sleep, Step, converse
 from recipe.retool.sandbox.node_slots import NodeSlots
 from recipe.retool.sandbox.sync_http import SyncHttp
@@ -65,7 +65,7 @@ class AsyncSandboxClient:
         timeout: float = 10.0,
         memory_limit_mb: int = 1024,
         concurrency: int = 32,
-        retries: int = 3,
+        retries: int = DEFAULT_RETRIES,
         deadline: float | None = None,
         token: str | None = None,
         node_concurrency: int = 0,
@@ -171,7 +171,7 @@ class SyncSandboxClient:
         url: str | Sequence[str],
         timeout: float = 10.0,
         memory_limit_mb: int = 1024,
-        retries: int = 3,
+        retries: int = DEFAULT_RETRIES,
         deadline: float | None = None,
         token: str | None = None,
     ) -> None:

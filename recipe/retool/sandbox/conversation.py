@@ -5,6 +5,7 @@ connection although the program may have begun: programs are isolated and leave 
 one twice does no harm.
 """
 
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
@@ -77,10 +78,11 @@ class _Tries:
     retries: int
     end: float
     program_seconds: float
-    made: int = 0
-    failed: int = 0
+    periods: int = 0  # in which all servers were down
+    made: Counter[int] = field(default_factory=Counter)  # by server
+    failed: Counter[int] = field(default_factory=Counter)
     not_before: dict[int, float] = field(default_factory=dict)
-    period: float | None = None  # the last one waited for
+    period: int = 0  # the last one waited for
     last: ExecutionResult | None = None
 
     @property
@@ -89,20 +91,21 @@ class _Tries:
 
     @property
     def over(self) -> bool:
-        return self.failed > self.retries or self.left <= 0
+        most = max(self.failed.values(), default=0)  # going on to another server at once is no further try
+        return most + self.periods > self.retries or self.left <= 0
 
     def again(self, index: int, result: ExecutionResult, asked: str | None = None) -> None:
         """Note a try that did not succeed, and when this server may be asked again."""
-        self.failed += asked is None or self.retries == 0
-        self.not_before[index] = self.balancer.clock() + retry_delay(self.made, asked)
-        self.made += 1
+        self.failed[index] += asked is None or self.retries == 0
+        self.not_before[index] = self.balancer.clock() + retry_delay(self.made[index], asked)
+        self.made[index] += 1
         self.last = result
 
     def pause(self, wait: Wait) -> float | None:
         """Seconds to sleep; None to give up."""
-        if wait.period and wait.until != self.period:
-            self.period = wait.until
-            self.failed += 1
+        if wait.period and wait.period != self.period:
+            self.period = wait.period
+            self.periods += 1
         if wait.reason and self.last is None:
             self.last = unavailable(f"the sandbox is down: {wait.reason}")
         if self.over or wait.until >= self.end:
@@ -125,7 +128,7 @@ def converse(balancer: Balancer, retries: int, end: float, program_seconds: floa
 
     Args:
         balancer: State of the servers.
-        retries: Further tries after failed ones.
+        retries: Further tries after failed ones, for each server.
         end: When the call ends at the latest, on the balancer's clock.
         program_seconds: Time limit of the program.
 

@@ -6,6 +6,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from recipe.retool.errors import ConfigError
+from recipe.retool.sandbox.call_settings import DEFAULT_RETRIES
 from recipe.retool.sandbox.client import AsyncSandboxClient
 from recipe.retool.tools.interpreter import CodeInterpreter
 from recipe.retool.tools.result import DEFAULT_LIMIT
@@ -38,7 +39,7 @@ class InterpreterSettings:
     max_concurrency: int = 32
     max_concurrency_per_node: int = 0
     max_result_chars: int = DEFAULT_LIMIT
-    retries: int = 3
+    retries: int = DEFAULT_RETRIES
     deadline: float = 0.0
     token: str = field(default="", repr=False)
 
