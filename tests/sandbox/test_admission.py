@@ -14,7 +14,7 @@ from recipe.retool.sandbox.app import SandboxApp
 from recipe.retool.sandbox.policy import Policy
 from recipe.retool.sandbox.policy_runner import PolicyRunner, refused
 from recipe.retool.sandbox.protocol import RunOutcome, RunRequest
-from recipe.retool.sandbox.retry import Tries, retry_delay
+from recipe.retool.sandbox.retry import retry_delay
 from recipe.retool.sandbox.settings import ServerSettings
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 from recipe.retool.sandbox.wire import parse_response
@@ -171,15 +171,6 @@ def test_a_delay_is_sane_whatever_the_server_sends(attempt: int, header: str | N
 def test_retry_after_is_a_floor() -> None:
     assert all(5 <= retry_delay(0, "5") <= 6.25 for _ in range(50))
     assert len({retry_delay(0, "5") for _ in range(10)}) > 1
-
-
-def test_tries_end_with_retries_or_deadline() -> None:
-    tries = Tries(2, 60)
-    assert [tries.delay() is None for _ in range(3)] == [False, False, True]
-    patient = Tries(1, 60)
-    assert all(patient.delay("0") is not None for _ in range(20))
-    assert Tries(3, 60).delay("61") is None
-    assert Tries(0, 60).delay("1") is None
 
 
 def test_a_refused_program_does_not_run_and_says_so_on_the_wire() -> None:

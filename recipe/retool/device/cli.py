@@ -48,7 +48,7 @@ def examine(device: str, sandbox_url: str | None = None) -> list[Check]:
         checks += [engine_checks.check_verl_platform(), engine_checks.check_vllm_platform()]
     checks.append(engine_checks.check_isolation())
     if sandbox_url is not None:
-        checks.append(engine_checks.check_sandbox(sandbox_url))
+        checks += engine_checks.check_sandboxes(sandbox_url)
     return checks
 
 
@@ -57,5 +57,5 @@ def _parser() -> argparse.ArgumentParser:
         prog="retool doctor", description="Check this machine and what is installed."
     )
     parser.add_argument("--device", choices=[AUTO, *DEVICES], default=AUTO, help="default: what is found")
-    parser.add_argument("--sandbox-url", help="also run a program on this sandbox server")
+    parser.add_argument("--sandbox-url", help="also run a program on this sandbox server (several: commas)")
     return parser

@@ -26,15 +26,21 @@ def check_vllm_platform(device: str = "cpu") -> Check:
     return _check_platform("vllm platform", _VLLM_PROGRAM, device)
 
 
-def check_sandbox(url: str) -> Check:
-    """A sandbox answers at the URL and runs a program."""
+def check_sandboxes(url: str) -> list[Check]:
+    """At each address in ``url`` (several with commas between them) a sandbox answers and runs a program."""
+    from recipe.retool.sandbox.endpoints import parse_endpoints
+
+    try:
+        return [_check_sandbox(endpoint.base) for endpoint in parse_endpoints(url)]
+    except ConfigError as problem:
+        return [error("sandbox", "bad setting", str(problem))]
+
+
+def _check_sandbox(url: str) -> Check:
     from recipe.retool.sandbox.client import SyncSandboxClient
 
     name = "sandbox"
-    try:
-        client = SyncSandboxClient(url, timeout=_SANDBOX_SECONDS, retries=0, deadline=2 * _SANDBOX_SECONDS)
-    except ConfigError as problem:
-        return error(name, url, str(problem))
+    client = SyncSandboxClient(url, timeout=_SANDBOX_SECONDS, retries=0, deadline=2 * _SANDBOX_SECONDS)
     result = client.run("print(1+1)")
     client.close()
     if result.ok and result.stdout.strip() == "2":

@@ -2,23 +2,11 @@
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
-from functools import partial
-
-import requests
 
 from recipe.retool.errors import ConfigError, SandboxError
 from recipe.retool.sandbox.bench.cli import add_bench
-from recipe.retool.sandbox.client import SyncSandboxClient
+from recipe.retool.sandbox.check import check
 from recipe.retool.sandbox.serve_cli import add_serve
-from recipe.retool.sandbox.wire import PING_PATH
-
-_CHECKS = (
-    ("arithmetic", "print(1+1)", "2"),
-    ("numpy", "import numpy; print(int(numpy.arange(5).sum()))", "10"),
-    ("sympy", "import sympy; print(sympy.factorint(360))", "{2: 3, 3: 2, 5: 1}"),
-)
 
 
 def main(argv: list[str]) -> int:
@@ -39,43 +27,9 @@ def _parser() -> argparse.ArgumentParser:
     add_serve(verbs)
     add_bench(verbs)
     two = verbs.add_parser("check", help="ask a server whether it works")
-    two.add_argument("url")
-    two.set_defaults(run=_check)
+    two.add_argument("url", help="address; several with commas between them")
+    two.set_defaults(run=lambda args: check(args.url, _say))
     return parser
-
-
-def _check(args: argparse.Namespace) -> int:
-    client = SyncSandboxClient(args.url, retries=0)
-    good = _timed("ping", partial(_ping, args.url, client.settings.use_proxy))
-    for name, code, expected in _CHECKS if good else ():
-        good &= _timed(name, partial(_verdict, client, code, expected))
-    client.close()
-    return 0 if good else 1
-
-
-def _timed(name: str, check: Callable[[], str]) -> bool:
-    started = time.monotonic()
-    problem = check()
-    milliseconds = 1000 * (time.monotonic() - started)
-    _say(f"{name:<12} {'ok' if not problem else 'FAILED'} {milliseconds:8.1f} ms {problem}".rstrip())
-    return not problem
-
-
-def _ping(url: str, use_proxy: bool) -> str:
-    with requests.Session() as session:
-        session.trust_env = use_proxy
-        try:
-            answer = session.get(url.rstrip("/") + PING_PATH, timeout=5)
-        except requests.RequestException as error:
-            return f"{type(error).__name__}: is a sandbox running at {url}?"
-    return "" if answer.ok else f"HTTP {answer.status_code}"
-
-
-def _verdict(client: SyncSandboxClient, code: str, expected: str) -> str:
-    result = client.run(code)
-    if result.ok and result.stdout.strip() == expected:
-        return ""
-    return f"{result.status.value}: {(result.message or result.stderr or result.stdout).strip()[-300:]}"
 
 
 def _say(text: str, to_stderr: bool = False) -> None:

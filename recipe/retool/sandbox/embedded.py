@@ -11,11 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
-import requests
-
 from recipe.retool.errors import SandboxError
+from recipe.retool.sandbox.endpoints import Endpoint
 from recipe.retool.sandbox.limits import environment
-from recipe.retool.sandbox.wire import PING_PATH
+from recipe.retool.sandbox.sync_http import ping
 from recipe.retool.sandbox.zygote.choice import IsolationMode
 
 _STOP_SECONDS = 5.0
@@ -139,16 +138,12 @@ class EmbeddedSandbox:
             )
 
     def _wait_for_ping(self, log: Path) -> None:
-        session = requests.Session()
-        session.trust_env = False
+        endpoint = Endpoint(self._url)
         give_up = time.monotonic() + self._start_seconds
-        with session:
-            while self._process is not None and self._process.poll() is None and time.monotonic() < give_up:
-                try:
-                    if session.get(self._url + PING_PATH, timeout=1.0).ok:
-                        return
-                except requests.RequestException:
-                    time.sleep(0.05)
+        while self._process is not None and self._process.poll() is None and time.monotonic() < give_up:
+            if not ping(endpoint, seconds=1.0):
+                return
+            time.sleep(0.05)
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise SandboxError(f"the embedded sandbox did not come up; the end of its log:\n{tail}")
 

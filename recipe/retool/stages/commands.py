@@ -10,9 +10,11 @@ from pathlib import Path
 
 from recipe.retool.device.profiles import environment
 from recipe.retool.errors import ConfigError
+from recipe.retool.sandbox.wire import TOKEN_VARIABLE
 
 DEFAULT_DEVICE = "cpu"
 _OWN_VARIABLES = ("RETOOL_", "VERL_", "VLLM_", "TOKENIZERS_")
+_SECRETS = (TOKEN_VARIABLE,)  # the line is printed, and kept in the run folder
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,12 @@ class EngineCommand:
     env: Mapping[str, str]
 
     def shell(self) -> str:
-        """The command as a shell line that works elsewhere: with all variables of recipe and engines."""
-        ours = [(name, value) for name, value in sorted(self.env.items()) if name.startswith(_OWN_VARIABLES)]
+        """The command as a shell line that works elsewhere: with all variables of recipe and engines.
+
+        Secrets are left out: they have to be in the environment of that shell.
+        """
+        known = {name: value for name, value in self.env.items() if name not in _SECRETS}
+        ours = [(name, value) for name, value in sorted(known.items()) if name.startswith(_OWN_VARIABLES)]
         words = [f"{name}={shlex.quote(value)}" for name, value in ours]
         return " ".join([*words, *map(shlex.quote, self.argv)])
 

@@ -41,7 +41,7 @@ class RlRun:
 def rl_parser(verb: str) -> argparse.ArgumentParser:
     """Parser of ``rl`` and ``evaluate``."""
     parser = engine_parser(verb)
-    parser.add_argument("--sandbox-url", help="a running sandbox; without it one is started for the run")
+    parser.add_argument("--sandbox-url", help="running sandboxes (commas); without it one is started")
     return parser
 
 
