@@ -212,11 +212,12 @@ async def whole(args: argparse.Namespace) -> int:
         wall = await soak(server, args, tally)
         await asyncio.sleep(1)
         print(f"after:  {tree_figures(server.process.pid)}")
-        family = [server.process, *psutil.Process(server.process.pid).children(recursive=True)]
+        pid = server.process.pid
+        family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     finally:
         watch.cancel()
         code = server.stop()
-    left_over = sum(psutil.pid_exists(process.pid) for process in family)
+    left_over = sum(psutil.pid_exists(pid) for pid in family)
     return verdict(args, tally, wall, f"server's exit code {code}, processes left over {left_over}")
 
 

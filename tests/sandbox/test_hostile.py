@@ -218,7 +218,7 @@ _ISOLATED = {
                                     "  print('BREACH')\nprint('done')", "seccomp", "done"),
     "memory of many processes": ("import os, time\nfor _ in range(8):\n  if os.fork() == 0:\n"
                                  "    x = bytearray(b'x') * (150 * 2**20)\n    print('BREACH' * (_ == 7))\n"
-                                 "    time.sleep(5)\n    os._exit(0)\ntime.sleep(1)", "cgroup", ""),
+                                 "    time.sleep(5)\n    os._exit(0)\ntime.sleep(1)", "pid", ""),
 }  # fmt: skip
 
 

@@ -5,11 +5,15 @@ import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from recipe.retool.sandbox.zygote import linux
+from recipe.retool.sandbox.zygote.census import Census
 from recipe.retool.sandbox.zygote.messages import BROKEN, Job, command_of, ended_packet, receive, text_packet
+
+_CENSUS_SECONDS = 0.1
 
 
 @dataclass
@@ -20,8 +24,11 @@ class _Run:
     stack: linux.Stack
     net: int
     init: int
+    memory_kb: int
+    born: float
     child: int = 0
     status: int = 0
+    too_big: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ class Loop:
         self._fork = linux.raw("fork")
         self._setns = linux.raw("setns", ctypes.c_int, ctypes.c_int)
         self._dumpable = _dumpable()
+        self._census = Census(proc_fd)
+        self._next_census = 0.0
 
     def serve(self) -> Task | None:
         """Loop until the server has gone (None). In a forked child it returns what to do, at once."""
@@ -68,7 +77,11 @@ class Loop:
 
     def _serve(self) -> Task:
         while True:
-            for fd, _ in self._poll.poll():
+            now = time.monotonic()
+            if now >= self._next_census:
+                self._next_census = now + _CENSUS_SECONDS
+                self._count(now)
+            for fd, _ in self._poll.poll(_CENSUS_SECONDS if self._runs else None):
                 if fd == self._children:
                     os.read(fd, 4096)
                     self._reap()
@@ -82,6 +95,14 @@ class Loop:
                 else:
                     for one in fds:
                         os.close(one)
+
+    def _count(self, now: float) -> None:
+        """End programs whose processes together take more than they may."""
+        for run in self._runs.values():
+            old_enough = run.child and run.init and now - run.born > _CENSUS_SECONDS
+            if old_enough and self._census.total_kb(run.child, run.init) > run.memory_kb:
+                run.too_big = True
+                os.kill(run.init, signal.SIGKILL)
 
     def _kill(self, number: int) -> None:
         run = self._runs.get(number)
@@ -102,7 +123,7 @@ class Loop:
     def _start(self, job: Job, net: int) -> bool:
         """Fork; True in the child. On failure nothing is left behind."""
         stack = self._stacks.pop() if self._stacks else linux.Stack()
-        run = _Run(job.number, stack, net, self._make_init(stack.top))
+        run = _Run(job.number, stack, net, self._make_init(stack.top), job.memory_mb << 10, time.monotonic())
         if run.init < 0:
             error = linux.failure("clone")
             self._recycle(run)
@@ -154,7 +175,7 @@ class Loop:
             if not run.child and not run.init:
                 self._recycle(run)
                 if self._runs.pop(run.number, None) is not None:
-                    self._sock.send(ended_packet(run.number, run.status))
+                    self._sock.send(ended_packet(run.number, run.status, run.too_big))
 
     def _recycle(self, run: _Run) -> None:
         self._stacks.append(run.stack)

@@ -22,6 +22,7 @@ from recipe.retool.sandbox.zygote.messages import (
     FOLDER,
     READY,
     Job,
+    Report,
     Setup,
     job_packet,
     kill_packet,
@@ -88,7 +89,7 @@ class Zygote:
             theirs.close()
         self.ready: asyncio.Future[Ready] = self._loop.create_future()
         self.ready.add_done_callback(_seen)
-        self._calls: dict[int, asyncio.Future[int]] = {}
+        self._calls: dict[int, asyncio.Future[Report]] = {}
         self._folders: dict[int, int] = {}
         self.lost = ""
         self._loop.add_reader(self._sock, self._read)
@@ -103,9 +104,9 @@ class Zygote:
         """Number of programs that run."""
         return len(self._calls)
 
-    async def submit(self, job: Job, fds: list[int]) -> "asyncio.Future[int]":
-        """Start a program; the future gives its exit code, BrokenRun or ZygoteLost."""
-        call: asyncio.Future[int] = self._loop.create_future()
+    async def submit(self, job: Job, fds: list[int]) -> "asyncio.Future[Report]":
+        """Start a program; the future gives the report of its end, BrokenRun or ZygoteLost."""
+        call: asyncio.Future[Report] = self._loop.create_future()
         call.add_done_callback(_seen)
         self._calls[job.number] = call
         try:
@@ -172,28 +173,29 @@ class Zygote:
     def _read(self) -> None:
         try:
             packet, fds = receive(self._sock)
-            self._take(*report_of(packet), fds)
+            self._take(report_of(packet), fds)
         except BlockingIOError:
             return
         except (EOFError, OSError, ValueError, struct.error):
             return self.close("it died")
 
-    def _take(self, kind: bytes, number: int, status: int, text: str, fds: list[int]) -> None:
+    def _take(self, report: Report, fds: list[int]) -> None:
+        kind, number = report.kind, report.number
         if kind == FOLDER and number in self._calls:
             self._folders[number] = fds.pop()
         for fd in fds:  # it has no other to give
             os.close(fd)
         if kind == READY:
-            ready = json.loads(text)
+            ready = json.loads(report.text)
             self.ready.set_result(Ready(tuple(ready["preloaded"]), ready["proc"], ready["memory_mb"]))
         elif kind == FAILED:
-            self.close(text)
+            self.close(report.text)
         elif kind == BROKEN:
-            self._settle(number, BrokenRun(text))
+            self._settle(number, BrokenRun(report.text))
         elif kind == ENDED:
-            self._settle(number, status)
+            self._settle(number, report)
 
-    def _settle(self, number: int, end: int | BrokenRun) -> None:
+    def _settle(self, number: int, end: Report | BrokenRun) -> None:
         call = self._calls.pop(number, None)
         if call is not None and not call.done():
             if isinstance(end, BrokenRun):

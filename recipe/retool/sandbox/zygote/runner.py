@@ -16,7 +16,7 @@ from recipe.retool.sandbox.zygote.cgroups import Group, find_cgroups, programs_m
 from recipe.retool.sandbox.zygote.files import fetch
 from recipe.retool.sandbox.zygote.fleet import Fleet
 from recipe.retool.sandbox.zygote.kinds import KINDS, Kind
-from recipe.retool.sandbox.zygote.messages import Job
+from recipe.retool.sandbox.zygote.messages import Job, Report
 from recipe.retool.sandbox.zygote.process import BrokenRun, Zygote, ZygoteLost
 from recipe.retool.sandbox.zygote.seccomp import compiled_filter
 from recipe.retool.sandbox.zygote.wires import Wires
@@ -24,7 +24,7 @@ from recipe.retool.sandbox.zygote.wires import Wires
 logger = logging.getLogger(__name__)
 _KILL_SECONDS = 5.0
 _STUCK = f"it did not end a program in {_KILL_SECONDS:g} s"
-_NO_MEMORY = "\nMemoryError: killed by the kernel, for its processes together took too much memory"
+_NO_MEMORY = "\nMemoryError: killed, for its processes together took too much memory"
 _SLACK_MB = 64
 _MIB = 1 << 20
 
@@ -99,19 +99,22 @@ class ZygoteRunner:
             folder = zygote.folder(number)
             files = await asyncio.to_thread(fetch, folder, request.fetch_files) if folder >= 0 else {}
             stdout, stderr = wires.texts()
-        if call.result() == -signal.SIGKILL and self._group is not None and self._group.killed():
+        end = call.result()
+        killed = end.status == -signal.SIGKILL and self._group is not None and self._group.killed()
+        if end.too_big or killed:
             stderr += _NO_MEMORY
-        result = result_of(call.result(), in_time, stdout, stderr, seconds, wires.flooded)
+        result = result_of(end.status, in_time, stdout, stderr, seconds, wires.flooded)
         return RunOutcome(result, files)
 
     def _job(self, number: int, zygote: Zygote, request: RunRequest, timeout: float, wires: Wires) -> Job:
+        memory_mb = self._limits.memory(request.memory_limit_mb) + _SLACK_MB
         memory, *others = self._limits.rlimits(timeout, request.memory_limit_mb, self._limits.processes)
         # What the preloaded modules take is there before the program asks for anything.
         memory += max(0, zygote.ready.result().memory_mb + _SLACK_MB - BASE_MB) * _MIB
-        return Job(number, (memory, *others), wires.flags, wires.code)
+        return Job(number, (memory, *others), memory_mb, wires.flags, wires.code)
 
 
-async def _end(zygote: Zygote, number: int, call: "asyncio.Future[int]", timeout: float) -> bool:
+async def _end(zygote: Zygote, number: int, call: "asyncio.Future[Report]", timeout: float) -> bool:
     """Wait until nothing of the run is alive; True when it ended by itself.
 
     A timer and one future, not ``asyncio.wait_for``: at hundreds of runs a second each task counts.
