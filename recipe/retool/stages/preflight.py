@@ -1,0 +1,73 @@
+"""Everything that is looked at before an engine starts; each finding names the key and the remedy."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from recipe.retool.device.memory import device_memory
+from recipe.retool.device.variables import obsolete
+from recipe.retool.stages.checks import check_batch, check_micro_batch, check_reward
+from recipe.retool.stages.choices import Choices, check_choices, check_installed
+from recipe.retool.stages.dead_keys import check_values, check_words
+from recipe.retool.stages.estimate import estimate_rl, lines, warnings
+from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check_sft_layout
+from recipe.retool.stages.progress import say
+from recipe.retool.stages.shapes import shape_of
+
+
+def before_composing(stage: str, chosen: Choices, overrides: Sequence[str]) -> None:
+    """What the command line alone tells: groups that do not go together, keys that nobody reads.
+
+    Raises:
+        ConfigError: The first thing that is wrong.
+    """
+    check_choices(chosen)
+    check_installed(chosen)
+    check_words(stage, chosen.stack, overrides)
+    for line in obsolete(chosen.device, chosen.stack, os.environ):
+        say(f"  warning: {line}")
+
+
+def check_rl(chosen: Choices, values: dict[str, Any]) -> None:
+    """What a composed RL config tells.
+
+    Raises:
+        ConfigError: The first thing that is wrong.
+    """
+    check_values("rl", chosen.stack, values)
+    shape = shape_of(str(values["actor_rollout_ref"]["model"]["path"]), chosen.model)
+    check_rl_layout(values, shape)
+    check_rl_lengths(values)
+    check_reward(values)
+
+
+def check_rl_data(values: dict[str, Any]) -> None:
+    """What the data files tell.
+
+    Raises:
+        ConfigError: The first thing that is wrong.
+    """
+    check_batch(values)
+
+
+def check_sft(chosen: Choices, values: dict[str, Any]) -> None:
+    """What a composed SFT config tells.
+
+    Raises:
+        ConfigError: The first thing that is wrong.
+    """
+    check_values("sft", chosen.stack, values)
+    check_sft_layout(values, shape_of(str(values["model"]["path"]), chosen.model))
+    check_micro_batch(values)
+
+
+def tell_estimate(chosen: Choices, values: dict[str, Any], details: bool) -> None:
+    """Print the estimate of an RL config, or only its warnings."""
+    shape = shape_of(str(values["actor_rollout_ref"]["model"]["path"]), chosen.model)
+    if shape is None:
+        return
+    found = estimate_rl(values, shape, device_memory(chosen.device))
+    for line in lines(found) if details else []:
+        say(line)
+    for line in warnings(found):
+        say(f"  warning: {line}")
