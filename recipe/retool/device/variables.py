@@ -40,7 +40,7 @@ _OBSOLETE = {
         "VLLM_USE_V1": "vLLM removed it after 0.11",
         "TORCHDYNAMO_DISABLE": "it also turns off what vLLM's graph capture goes through; the trainer has "
         "*.fsdp_config.use_torch_compile",
-        "VLLM_ENABLE_GRAPH_MODE": f"{_NOT_READ}; the setting is rollout.enforce_eager=False with cudagraph_mode",
+        "VLLM_ENABLE_GRAPH_MODE": f"{_NOT_READ}; what counts is rollout.enforce_eager=False",
         "VLLM_ASCEND_ENABLE_MLP_OPTIMIZE": "vllm-ascend removed it in 0.12",
         "VLLM_ASCEND_ENABLE_DENSE_OPTIMIZE": "vllm-ascend removed it in 0.13",
         "USE_OPTIMIZED_MODEL": "vllm-ascend removed it after 0.11",
@@ -59,7 +59,7 @@ def variables(device: str, stack: str) -> dict[str, str]:
 def preload(device: str, base: Mapping[str, str], exists: Callable[[str], bool] | None = None) -> str | None:
     """LD_PRELOAD with jemalloc for an NPU host, where it lets Ray's processes give memory back.
 
-    Only a file that exists is named: for a missing one ld.so warns in every process. A value of the user stays.
+    Only a file that exists is named: for a missing one ld.so warns in every process.
 
     Returns:
         The value, or None to leave the variable alone.

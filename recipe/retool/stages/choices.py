@@ -25,7 +25,7 @@ class Choices:
 
 
 def choices_of(overrides: Sequence[str]) -> Choices:
-    """Read ``device=``, ``model=``, ``algorithm=``, ``stack=`` (with or without ``sft/``); the last one wins."""
+    """Read ``device=``, ``model=``, ``algorithm=``, ``stack=`` (or ``sft/device=``); the last wins."""
     found = dict(_DEFAULTS)
     for word in overrides:
         key, _, value = word.removeprefix("sft/").partition("=")

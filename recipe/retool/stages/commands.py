@@ -69,7 +69,7 @@ def ppo_command(overrides: Sequence[str], extra_env: Mapping[str, str]) -> Engin
 
 
 def sft_overrides(overrides: Sequence[str]) -> list[str]:
-    """``device=``, ``model=``, ``stack=`` as the SFT config names its groups; verl's has a ``model`` of its own."""
+    """``device=``, ``model=``, ``stack=`` as the SFT config names them; verl's has a ``model``."""
     groups = ("device=", "model=", "stack=")
     return [f"sft/{word}" if word.startswith(groups) else word for word in overrides]
 

@@ -127,8 +127,9 @@ def _check_reference(values: dict[str, Any]) -> None:
     own, actor = model["ref"]["log_prob_max_token_len_per_gpu"], model["actor"]["ppo_max_token_len_per_gpu"]
     if own != actor:
         raise ConfigError(
-            f"{_REF}.log_prob_max_token_len_per_gpu={own} is not read: without a KL term there is no reference "
-            f"worker. The pass over the old log-probabilities reads {_ROLLOUT}.log_prob_max_token_len_per_gpu"
+            f"{_REF}.log_prob_max_token_len_per_gpu={own} is not read: without a KL term there is no "
+            "reference worker. The pass over the old log-probabilities reads "
+            f"{_ROLLOUT}.log_prob_max_token_len_per_gpu"
         )
 
 

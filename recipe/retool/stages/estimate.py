@@ -57,7 +57,6 @@ def estimate_rl(values: dict[str, Any], shape: ModelShape, device: DeviceMemory)
     layer = (count - shape.vocabulary * shape.hidden) / shape.layers
     stored = tokens * shape.hidden * shape.layers * _HALF
     working = tokens * (8 * shape.hidden + 4 * shape.intermediate) * _HALF + 2 * layer * _HALF
-    logit = 2 * _HALF if actor["entropy_from_logits_with_chunking"] else 2 * _HALF + _FLOAT
     engine = count * _HALF / tp / _GIB
     cache = float(rollout["gpu_memory_utilization"]) * device.gib - engine
     longest = _longest(values)
@@ -67,7 +66,7 @@ def estimate_rl(values: dict[str, Any], shape: ModelShape, device: DeviceMemory)
     return Estimate(
         states=4 * _FLOAT * count / world / _GIB,
         activations=(stored + working) / _GIB,
-        logits=tokens * shape.vocabulary * logit / _GIB,
+        logits=tokens * shape.vocabulary * 2 * _HALF / _GIB,
         engine=engine,
         cache=max(0.0, cache),
         sequences=max(0.0, cache) * _GIB * tp / (shape.cache_bytes() * longest),
@@ -98,7 +97,8 @@ def warnings(found: Estimate) -> list[str]:
     if found.training > found.device.gib:
         told.append(
             f"training needs about {found.training:.0f} GiB a device, there are {found.device.gib:.0f}: lower "
-            "actor_rollout_ref.actor.ppo_max_token_len_per_gpu (with more sequence parallelism) or use more devices"
+            "actor_rollout_ref.actor.ppo_max_token_len_per_gpu (with more sequence parallelism) or take more "
+            "devices"
         )
     if found.sequences < 1:
         told.append(

@@ -72,8 +72,8 @@ def check_sft_layout(values: dict[str, Any], shape: ModelShape | None) -> None:
     budget = int(data["max_token_len_per_gpu"]) * sp
     if data["use_dynamic_bsz"] and budget < int(data["max_length"]):
         raise ConfigError(
-            f"data.max_token_len_per_gpu={data['max_token_len_per_gpu']} x {key}={sp} cannot hold one dialogue "
-            f"of data.max_length={data['max_length']} tokens: raise one of the first two"
+            f"data.max_token_len_per_gpu={data['max_token_len_per_gpu']} x {key}={sp} cannot hold one "
+            f"dialogue of data.max_length={data['max_length']} tokens: raise one of the first two"
         )
 
 
@@ -89,8 +89,8 @@ def _check_batch(values: dict[str, Any], world: int, sp: int) -> None:
     groups = world // sp
     if mini * answers % groups:
         raise ConfigError(
-            f"{_ACTOR}.ppo_mini_batch_size={mini} x {_ROLLOUT}.n={answers} sequences are not a multiple of the "
-            f"{groups} data-parallel ranks ({world} devices / sequence parallelism {sp})"
+            f"{_ACTOR}.ppo_mini_batch_size={mini} x {_ROLLOUT}.n={answers} sequences are not a multiple of "
+            f"the {groups} data-parallel ranks ({world} devices / sequence parallelism {sp})"
         )
 
 

@@ -9,8 +9,8 @@ from recipe.retool.stages.arguments import engine_arguments, engine_parser
 from recipe.retool.stages.choices import choices_of, model_path, resolve_auto
 from recipe.retool.stages.commands import assign, ppo_command
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
-from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.detection import tell_detection, write_detection
+from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.preflight import before_composing, check_rl, check_rl_data, tell_estimate
 from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import RlProgress, say
