@@ -3,9 +3,11 @@
 import os
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from recipe.retool.device.memory import device_memory
 from recipe.retool.device.variables import obsolete
+from recipe.retool.errors import ConfigError
 from recipe.retool.stages.checks import check_batch, check_micro_batch, check_reward
 from recipe.retool.stages.choices import Choices, check_choices, check_installed
 from recipe.retool.stages.dead_keys import check_values, check_words
@@ -39,6 +41,20 @@ def check_rl(chosen: Choices, values: dict[str, Any]) -> None:
     check_rl_layout(values, shape)
     check_rl_lengths(values)
     check_reward(values)
+
+
+def check_sandbox_url(values: dict[str, Any], url: str | None) -> None:
+    """With several nodes, the tools run on all of them: the sandbox must be reachable from each.
+
+    Raises:
+        ConfigError: There is none, or one that only this node reaches.
+    """
+    nodes = int(values["trainer"]["nnodes"])
+    if nodes > 1 and (url is None or urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")):
+        raise ConfigError(
+            f"trainer.nnodes={nodes}: every node must reach the sandbox; start one with `retool sandbox serve "
+            "--host ADDRESS --allow-remote` on a trusted network and give --sandbox-url http://ADDRESS:8080"
+        )
 
 
 def check_rl_data(values: dict[str, Any]) -> None:

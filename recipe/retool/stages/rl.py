@@ -11,7 +11,13 @@ from recipe.retool.stages.commands import assign, ppo_command
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
 from recipe.retool.stages.detection import tell_detection, write_detection
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
-from recipe.retool.stages.preflight import before_composing, check_rl, check_rl_data, tell_estimate
+from recipe.retool.stages.preflight import (
+    before_composing,
+    check_rl,
+    check_rl_data,
+    check_sandbox_url,
+    tell_estimate,
+)
 from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import RlProgress, say
 from recipe.retool.stages.sandbox_watch import SandboxWatch, working_sandbox
@@ -91,6 +97,7 @@ def run_rl(
         return run
     check_paths(values, PATH_KEYS)
     check_rl_data(values)
+    check_sandbox_url(values, sandbox_url)
     tell_estimate(chosen, values, details=False)
     write_resolved(config, run.folder / "config.yaml")
     write_detection(detection, run.folder)
