@@ -72,12 +72,14 @@ ascend() {
         [ -f "$root/ascend-toolkit/set_env.sh" ] ||
             die "no $root/ascend-toolkit/set_env.sh: install CANN, name its folder in ASCEND_ROOT, or source its set_env.sh"
         set +u
+        # shellcheck disable=SC1091
         source "$root/ascend-toolkit/set_env.sh"
         set -u
     fi
     if [ -z "${ATB_HOME_PATH:-}" ]; then
         [ -f "$root/nnal/atb/set_env.sh" ] || die "no $root/nnal/atb/set_env.sh: vllm-ascend needs nnal; install it"
         set +u
+        # shellcheck disable=SC1091
         source "$root/nnal/atb/set_env.sh"
         set -u
     fi

@@ -1,4 +1,4 @@
-"""The Ascend ReTool best practice, setting by setting, against what we compose: docs/npu_settings.csv is the table."""
+"""The Ascend ReTool best practice, setting by setting, against what we compose (docs/npu_settings.csv)."""
 
 import csv
 from dataclasses import dataclass

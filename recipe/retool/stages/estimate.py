@@ -96,9 +96,9 @@ def warnings(found: Estimate) -> list[str]:
     told = []
     if found.training > found.device.gib:
         told.append(
-            f"training needs about {found.training:.0f} GiB a device, there are {found.device.gib:.0f}: lower "
-            "actor_rollout_ref.actor.ppo_max_token_len_per_gpu (with more sequence parallelism) or take more "
-            "devices"
+            f"training needs about {found.training:.0f} GiB a device, there are {found.device.gib:.0f}: "
+            "lower actor_rollout_ref.actor.ppo_max_token_len_per_gpu (with more sequence parallelism) or "
+            "take more devices"
         )
     if found.sequences < 1:
         told.append(

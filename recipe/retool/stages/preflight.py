@@ -52,8 +52,8 @@ def check_sandbox_url(values: dict[str, Any], url: str | None) -> None:
     nodes = int(values["trainer"]["nnodes"])
     if nodes > 1 and (url is None or urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")):
         raise ConfigError(
-            f"trainer.nnodes={nodes}: every node must reach the sandbox; start one with `retool sandbox serve "
-            "--host ADDRESS --allow-remote` on a trusted network and give --sandbox-url http://ADDRESS:8080"
+            f"trainer.nnodes={nodes}: every node must reach the sandbox; start one with `retool "
+            "sandbox serve --host ADDRESS --allow-remote` on a trusted network and give --sandbox-url http://ADDRESS:8080"
         )
 
 
