@@ -20,6 +20,5 @@ case "${STACK:-verl_0_9}" in
 esac
 pip -r "$REPO/scripts/$list"
 pip --no-build-isolation "flash-attn==$flash"
-pip "math-verify[antlr4-9-3]>=0.9" "psutil>=5.9" "pyarrow>=19" "pyseccomp>=0.1.2"
 pip --no-deps -e "$REPO"
 run "$PYTHON" -m recipe.retool.cli doctor --device gpu --stack "${STACK:-verl_0_9}"

@@ -48,7 +48,7 @@ def check_sandbox(url: str) -> Check:
 
 
 def check_load(url: str, concurrency: int = 32) -> Check:
-    """The sandbox answers as many calls at once as the tool sends (``max_concurrency`` of the tool config)."""
+    """The sandbox answers as many calls at once as the tool sends (its ``max_concurrency``)."""
     from recipe.retool.sandbox.client import SyncSandboxClient
 
     name, calls = "sandbox load", 2 * concurrency
@@ -75,7 +75,7 @@ def check_load(url: str, concurrency: int = 32) -> Check:
         f"p50 {seconds[calls // 2]:.2f} s, p95 {seconds[int(calls * 0.95)]:.2f} s with {concurrency} at once"
     )
     if seconds[int(calls * 0.95)] > _SANDBOX_SECONDS / 2:
-        return warning(name, text, "more workers or cores for the sandbox, or a lower max_concurrency")
+        return warning(name, text, "more workers for the sandbox, or a lower max_concurrency")
     return ok(name, text)
 
 
