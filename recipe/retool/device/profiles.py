@@ -51,6 +51,15 @@ def additions(device: str, base: Mapping[str, str], stack: str = DEFAULT_STACK) 
     return {**found, PLATFORM_VARIABLE: chosen or platforms[0]}
 
 
+def device_of_platform(name: str) -> str:
+    """The device that a value of VERL_PLATFORM means; an unknown one is a ConfigError."""
+    for device, platforms in _PLATFORMS.items():
+        if name.strip().lower() in platforms:
+            return device
+    known = ", ".join(name for platforms in _PLATFORMS.values() for name in platforms)
+    raise ConfigError(f"{PLATFORM_VARIABLE}={name}: unknown; known are {known}")
+
+
 def platforms_of(device: str) -> tuple[str, ...]:
     """verl's platforms of a device; an unknown name is a ConfigError."""
     try:

@@ -8,6 +8,8 @@ checked against this list by a test.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from packaging.requirements import Requirement
+
 from recipe.retool.errors import ConfigError
 
 DEFAULT_STACK = "verl_0_9"
@@ -99,6 +101,12 @@ def stack_of(name: str) -> Stack:
         return _STACKS[name]
     except KeyError:
         raise ConfigError(f"stack={name}: unknown; known are {', '.join(STACKS)}") from None
+
+
+def package_names() -> list[str]:
+    """Names of all packages that some stack pins, each once."""
+    lists = [lines for stack in _STACKS.values() for lines in stack.packages.values()]
+    return list(dict.fromkeys(Requirement(line).name for lines in lists for line in lines))
 
 
 def check_device(stack: str, device: str) -> None:

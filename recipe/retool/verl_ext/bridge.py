@@ -32,7 +32,7 @@ def fields_of(agent_data: Any) -> dict[str, Any] | None:
 
 
 def turns_for_the_reward(loop: Any, output: Any) -> dict[str, Any]:
-    """``num_turns``, where verl does not give it to the reward (0.6.1, whose loops have an ``init_class``)."""
+    """``num_turns``, where verl does not give it to the reward (0.6.1: its loops have an ``init_class``)."""
     return {"num_turns": output.num_turns} if hasattr(loop, "init_class") else {}
 
 
