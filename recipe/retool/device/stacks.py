@@ -5,10 +5,9 @@
 checked against this list by a test.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from packaging.requirements import Requirement
 
 from recipe.retool.errors import ConfigError
 
@@ -106,7 +105,7 @@ def stack_of(name: str) -> Stack:
 def package_names() -> list[str]:
     """Names of all packages that some stack pins, each once."""
     lists = [lines for stack in _STACKS.values() for lines in stack.packages.values()]
-    return list(dict.fromkeys(Requirement(line).name for lines in lists for line in lines))
+    return list(dict.fromkeys(re.split("[<>=!]", line)[0] for lines in lists for line in lines))
 
 
 def check_device(stack: str, device: str) -> None:
