@@ -2,12 +2,15 @@
 
 import contextlib
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from composed import (
     ALGORITHMS,
     COMBINATIONS,
+    CONFIGS,
     MODELS,
     NONSENSE,
     SFT,
@@ -111,3 +114,27 @@ def test_the_estimate_agrees_with_what_is_published(chosen: Choices) -> None:
     size = 24.0 if (chosen.model, chosen.device) == ("qwen3_0_6b", "gpu") else MEMORY[chosen.device]
     values, shape = rl_values(chosen), KNOWN_SHAPES[chosen.model]
     assert bool(warnings(estimate_rl(values, shape, DeviceMemory(size, "test")))) == (chosen in TOO_LARGE)
+
+
+COMMANDS = [
+    ("verl.trainer.main_ppo", "retool_ppo", ["device=npu", "model=qwen2_5_7b", "algorithm=dapo"]),
+    ("verl.trainer.sft_trainer", "retool_sft", ["sft/device=npu", "sft/model=qwen2_5_7b"]),
+]
+
+
+@pytest.mark.parametrize(("module", "config", "words"), COMMANDS)
+def test_the_entry_points_of_verl_compose_our_configs(module: str, config: str, words: list[str]) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        module,
+        "--cfg",
+        "job",
+        "--config-dir",
+        "configs",
+        "--config-name",
+        config,
+    ]
+    done = subprocess.run([*command, *words], cwd=CONFIGS.parent, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "device: npu" in done.stdout

@@ -186,3 +186,11 @@ def test_a_local_config_beats_the_table(tmp_path: Path) -> None:
 
 def test_a_mixture_of_experts_is_not_guessed() -> None:
     assert read_shape({"num_attention_heads": 4, "hidden_size": 64, "num_experts": 8}) is None
+
+
+def test_a_dry_merge_prints_the_command_of_verl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "huggingface").mkdir()
+    (tmp_path / "huggingface" / "config.json").write_text("{}")
+    (tmp_path / "model_world_size_1_rank_0.pt").touch()
+    assert main(["merge", "--dry-run", str(tmp_path)]) == 0
+    assert "-m verl.model_merger merge --backend fsdp --local_dir" in capsys.readouterr().out
