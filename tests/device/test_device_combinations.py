@@ -24,7 +24,8 @@ from composed import (
 from recipe.retool.device.memory import DeviceMemory
 from recipe.retool.errors import ConfigError
 from recipe.retool.stages.choices import Choices, check_choices
-from recipe.retool.stages.estimate import estimate_rl, warnings
+from recipe.retool.stages.estimate import estimate_rl, estimate_sft
+from recipe.retool.stages.estimate_text import rollout_warnings, training_warnings
 from recipe.retool.stages.preflight import check_rl, check_sft
 from recipe.retool.stages.shapes import KNOWN_SHAPES
 
@@ -113,7 +114,17 @@ TOO_LARGE = [Choices("npu", "qwen2_5_32b", "ppo", "verl_0_9")]
 def test_the_estimate_agrees_with_what_is_published(chosen: Choices) -> None:
     size = 24.0 if (chosen.model, chosen.device) == ("qwen3_0_6b", "gpu") else MEMORY[chosen.device]
     values, shape = rl_values(chosen), KNOWN_SHAPES[chosen.model]
-    assert bool(warnings(estimate_rl(values, shape, DeviceMemory(size, "test")))) == (chosen in TOO_LARGE)
+    device = DeviceMemory(size, "test")
+    training, rollout = estimate_rl(values, shape, device)
+    told = [*training_warnings(training, device, "x"), *rollout_warnings(rollout)]
+    assert bool(told) == (chosen in TOO_LARGE)
+
+
+@pytest.mark.parametrize("chosen", [one for one in SIZED if one in SFT], ids=name)
+def test_sft_fits_by_the_estimate(chosen: Choices) -> None:
+    size = 24.0 if (chosen.model, chosen.device) == ("qwen3_0_6b", "gpu") else MEMORY[chosen.device]
+    training = estimate_sft(sft_values(chosen), KNOWN_SHAPES[chosen.model])
+    assert training_warnings(training, DeviceMemory(size, "test"), "x") == []
 
 
 COMMANDS = [

@@ -11,7 +11,13 @@ from recipe.retool.errors import ConfigError
 from recipe.retool.stages.checks import check_batch, check_micro_batch, check_reward
 from recipe.retool.stages.choices import Choices, check_choices, check_installed
 from recipe.retool.stages.dead_keys import check_values, check_words
-from recipe.retool.stages.estimate import estimate_rl, lines, warnings
+from recipe.retool.stages.estimate import estimate_rl, estimate_sft
+from recipe.retool.stages.estimate_text import (
+    rollout_lines,
+    rollout_warnings,
+    training_lines,
+    training_warnings,
+)
 from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check_sft_layout
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.shapes import shape_of
@@ -77,13 +83,31 @@ def check_sft(chosen: Choices, values: dict[str, Any]) -> None:
     check_micro_batch(values)
 
 
-def tell_estimate(chosen: Choices, values: dict[str, Any], details: bool) -> None:
+RL_BUDGET = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu"
+SFT_BUDGET = "data.max_token_len_per_gpu"
+
+
+def tell_rl_estimate(chosen: Choices, values: dict[str, Any], details: bool) -> None:
     """Print the estimate of an RL config, or only its warnings."""
     shape = shape_of(str(values["actor_rollout_ref"]["model"]["path"]), chosen.model)
     if shape is None:
         return
-    found = estimate_rl(values, shape, device_memory(chosen.device))
-    for line in lines(found) if details else []:
+    device = device_memory(chosen.device)
+    training, rollout = estimate_rl(values, shape, device)
+    for line in [*training_lines(training, device), *rollout_lines(rollout)] if details else []:
         say(line)
-    for line in warnings(found):
+    for line in [*training_warnings(training, device, RL_BUDGET), *rollout_warnings(rollout)]:
+        say(f"  warning: {line}")
+
+
+def tell_sft_estimate(chosen: Choices, values: dict[str, Any], details: bool) -> None:
+    """Print the estimate of an SFT config, or only its warnings."""
+    shape = shape_of(str(values["model"]["path"]), chosen.model)
+    if shape is None:
+        return
+    device = device_memory(chosen.device)
+    training = estimate_sft(values, shape)
+    for line in training_lines(training, device) if details else []:
+        say(line)
+    for line in training_warnings(training, device, SFT_BUDGET):
         say(f"  warning: {line}")

@@ -16,7 +16,7 @@ from recipe.retool.stages.preflight import (
     check_rl,
     check_rl_data,
     check_sandbox_url,
-    tell_estimate,
+    tell_rl_estimate,
 )
 from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import RlProgress, say
@@ -93,12 +93,12 @@ def run_rl(
     check_rl(chosen, values)
     if dry_run:
         say(ppo_command(words, {"RETOOL_SANDBOX_URL": sandbox_url or "http://127.0.0.1:PORT"}).shell())
-        tell_estimate(chosen, values, details=True)
+        tell_rl_estimate(chosen, values, details=True)
         return run
     check_paths(values, PATH_KEYS)
     check_rl_data(values)
     check_sandbox_url(values, sandbox_url)
-    tell_estimate(chosen, values, details=False)
+    tell_rl_estimate(chosen, values, details=False)
     write_resolved(config, run.folder / "config.yaml")
     write_detection(detection, run.folder)
     with working_sandbox(sandbox_url, run.folder / "sandbox.log") as sandbox:

@@ -16,8 +16,9 @@ from recipe.retool.device.memory import device_memory
 from recipe.retool.errors import ConfigError
 from recipe.retool.stages.choices import Choices, choices_of, model_path
 from recipe.retool.stages.compose import check_paths, compose_config, resolved
-from recipe.retool.stages.estimate import Estimate, estimate_rl, warnings
-from recipe.retool.stages.preflight import before_composing, check_rl, check_rl_data
+from recipe.retool.stages.estimate import Rollout, estimate_rl
+from recipe.retool.stages.estimate_text import rollout_warnings, training_warnings
+from recipe.retool.stages.preflight import RL_BUDGET, before_composing, check_rl, check_rl_data
 from recipe.retool.stages.shapes import ModelShape, shape_of
 from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA
 
@@ -66,11 +67,12 @@ def examine_run(overrides: Sequence[str]) -> list[Check]:
 
 def check_fit(chosen: Choices, values: dict[str, Any], shape: ModelShape) -> list[Check]:
     """Memory of the devices and the host, and disk, against the estimate."""
-    found = estimate_rl(values, shape, device_memory(chosen.device))
-    told = warnings(found)
-    text = f"estimate {found.training:.0f} GiB of {found.device.gib:.0f} ({found.device.origin}) a device"
+    device = device_memory(chosen.device)
+    training, rollout = estimate_rl(values, shape, device)
+    told = [*training_warnings(training, device, RL_BUDGET), *rollout_warnings(rollout)]
+    text = f"estimate {training.total:.0f} GiB of {device.gib:.0f} ({device.origin}) a device"
     checks = [warning("fit", text, "; ".join(told)) if told else ok("fit", text)]
-    return [*checks, _host(found), _disk(values, shape)]
+    return [*checks, _host(rollout), _disk(values, shape)]
 
 
 def check_model(path: str) -> Check:
@@ -126,7 +128,7 @@ def check_files(values: dict[str, Any], key: str) -> Check:
     return ok(key, f"{rows} rows")
 
 
-def _host(found: Estimate) -> Check:
+def _host(found: Rollout) -> Check:
     free = psutil.virtual_memory().available / _GIB
     text = f"estimate {found.host:.0f} GiB for what is offloaded, {free:.0f} available"
     if found.host <= free:

@@ -12,7 +12,7 @@ from recipe.retool.stages.commands import assign, sft_command, sft_overrides
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
 from recipe.retool.stages.detection import tell_detection, write_detection
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
-from recipe.retool.stages.preflight import before_composing, check_sft
+from recipe.retool.stages.preflight import before_composing, check_sft, tell_sft_estimate
 from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import SftProgress, say
 
@@ -69,8 +69,10 @@ def run_sft(overrides: Sequence[str], folder: Path, dry_run: bool = False) -> Sf
     check_sft(chosen, values)
     if dry_run:
         say(sft_command(words, ranks, {}, nodes).shell())
+        tell_sft_estimate(chosen, values, details=True)
         return run
     check_paths(values, ["data.train_files", "model.path"])
+    tell_sft_estimate(chosen, values, details=False)
     write_resolved(config, run.folder / "config.yaml")
     write_detection(detection, run.folder)
     attempt = attempt_file(metrics)
