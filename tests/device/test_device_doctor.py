@@ -138,6 +138,6 @@ def test_table_names_the_fix_and_counts() -> None:
 def test_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], checks: list[Check], code: int
 ) -> None:
-    monkeypatch.setattr(cli, "examine", lambda device, url: checks)
+    monkeypatch.setattr(cli, "examine", lambda *_: checks)
     assert cli.main([]) == code
     assert capsys.readouterr().out.splitlines()[0].split() == [checks[0].level.value, "a", "1"]
