@@ -6,23 +6,26 @@ from setuptools import find_namespace_packages, setup
 
 # Rooms that need no engine (data, tools, sandbox, reward) run on these alone.
 CORE = [
-    "fastapi>=0.115",
+    "anyio>=4",
+    "httptools>=0.6",  # uvicorn takes it where it is there: half the cost of a request to the sandbox
     "httpx>=0.27",
     "hydra-core>=1.3",
     "math-verify[antlr4-9-3]>=0.9",
     "numpy>=1.26",
     "psutil>=5.9",
     "pyarrow>=19",
+    "pydantic>=2.7",
     "pyseccomp>=0.1.2; sys_platform == 'linux'",  # and the system's libseccomp.so.2
     "requests>=2.32",
     "rich>=13",
+    "starlette>=0.40",
     "sympy>=1.13",
     "uvicorn>=0.30",
 ]
 # torch comes from scripts/setup_env.sh: only PyTorch's own index tells CPU builds from CUDA builds.
 ENGINE = ["verl==0.9.1", "TransferQueue>=0.1.10", "transformers>=5.10.4,<5.11", "tensordict>=0.8,<=0.10"]
 DEV = ["hypothesis>=6.100", "mypy>=1.11", "pre-commit>=3.8", "pytest>=8", "pytest-timeout>=2.3",
-       "ruff>=0.6", "sphinx>=8,<9", "types-psutil", "types-requests"]  # fmt: skip
+       "ruff>=0.6", "sandbox-fusion==0.3.7", "sphinx>=8,<9", "types-psutil", "types-requests"]  # fmt: skip
 
 setup(
     name="retool-recipe",

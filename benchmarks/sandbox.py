@@ -16,7 +16,6 @@ it counts as lost, but only lost and crossed answers of servers make the exit co
 
 import argparse
 import asyncio
-import json
 import re
 import resource
 import sys
@@ -25,11 +24,10 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-import psutil
-
-from recipe.retool.sandbox.embedded import EmbeddedSandbox, usable_cores
+from recipe.retool.sandbox.bench.raw import RawClient
+from recipe.retool.sandbox.bench.tree import tree_figures
+from recipe.retool.sandbox.embedded import EmbeddedSandbox
 
 MIB = 1024 * 1024
 BOMB_MIB = 128
@@ -93,53 +91,23 @@ def program(snippet: Snippet, token: str) -> str:
 
 
 class Server:
-    """A /run_code server over plain sockets: a full HTTP client would cost more than the server does."""
+    """A /run_code server as a way to run programs."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._host, self._port = parts.hostname or "", parts.port or 80
-        self._path = parts.path.rstrip("/").removesuffix("/run_code") + "/run_code"
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._client = RawClient(url)
+        self.close = self._client.close
 
     async def run(self, snippet: Snippet, token: str) -> Answer:
         """Send one program."""
-        body = {"code": program(snippet, token), "language": "python", "run_timeout": snippet.timeout,
-                "memory_limit_MB": snippet.memory_mib}  # fmt: skip
+        code = program(snippet, token)
         try:
-            status, answer = await asyncio.wait_for(self._post(json.dumps(body).encode()), PATIENCE)
+            answer = await self._client.run(code, snippet.timeout, snippet.memory_mib, PATIENCE)
         except (OSError, ValueError, EOFError, asyncio.TimeoutError):
             return Answer("lost")
-        run = answer.get("run_result") if status == 200 else None
-        if not isinstance(run, dict):
+        if answer.run is None:
             return Answer("lost")
-        return Answer(_ending(run.get("status"), run.get("return_code")), str(run.get("stdout")))
-
-    async def _post(self, body: bytes) -> tuple[int, dict[str, object]]:
-        while True:
-            reused = bool(self._idle)
-            reader, writer = self._idle.pop() if reused else await asyncio.open_connection(
-                self._host, self._port)  # fmt: skip
-            head = (f"POST {self._path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
-                    f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n")  # fmt: skip
-            try:
-                writer.write(head.encode() + body)
-                answer = await reader.readuntil(b"\r\n\r\n")
-            except (OSError, EOFError):
-                writer.close()
-                if reused:  # the server closed it between two requests
-                    continue
-                raise
-            lines = answer.decode("latin-1").lower().split("\r\n")
-            fields = dict(line.split(": ", 1) for line in lines[1:] if ": " in line)
-            content = await reader.readexactly(int(fields["content-length"]))
-            self._idle.append((reader, writer))
-            return int(lines[0].split()[1]), json.loads(content)
-
-    def close(self) -> None:
-        """Drop the connections: they belong to one event loop."""
-        for _, writer in self._idle:
-            writer.close()
-        self._idle.clear()
+        return Answer(_ending(answer.run.get("status"), answer.run.get("return_code")),
+                      str(answer.run.get("stdout")))  # fmt: skip
 
 
 def _ending(status: object, code: object) -> str:
@@ -202,20 +170,6 @@ def cell(run: Run, snippet: Snippet, clients: int, count: int, close: Callable[[
     return asyncio.run(both())
 
 
-def memory_of(pid: int) -> str:
-    """Resident memory of a server and everything below it; shared pages count in each in RSS, once in PSS."""
-    found = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    rss = pss = 0
-    for process in found:
-        try:
-            full = process.memory_full_info()
-        except psutil.Error:  # it has just ended, or it is not ours
-            continue
-        rss += full.rss
-        pss += getattr(full, "pss", full.rss)
-    return f"RSS {rss / MIB:.0f} MiB, PSS {pss / MIB:.0f} MiB in {len(found)} processes"
-
-
 def count_of(snippet: Snippet, clients: int, quick: bool) -> int:
     """How many programs a cell runs: a second each for time-outs, so few of them."""
     if snippet.ends == "timeout":
@@ -245,7 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; exit code 1 when an answer was lost or crossed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--url", action="append", default=[], help="a running /run_code server; repeatable")
-    parser.add_argument("--workers", type=int, default=usable_cores(), help="of the embedded server")
+    parser.add_argument("--workers", type=int, help="programs at once of the embedded server")
     parser.add_argument("--quick", action="store_true", help="few programs a cell")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16, 64])
     names = [one.name for one in SNIPPETS]
@@ -258,11 +212,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         embedded = None if args.url else stack.enter_context(EmbeddedSandbox(workers=args.workers))
         for url in args.url or [embedded.url if embedded else ""]:
             server = Server(url)
-            ways[f"embedded, {args.workers} workers" if embedded else url] = (server.run, server.close)
-        before = memory_of(embedded.pid) if embedded else ""
+            ways["embedded server" if embedded else url] = (server.run, server.close)
+        before = tree_figures(embedded.pid) if embedded else None
         bad = report(ways, args)
         if embedded:
-            print(f"server before: {before}\nserver after:  {memory_of(embedded.pid)}")
+            print(f"server before: {before}\nserver after:  {tree_figures(embedded.pid)}")
     print(f"lost or crossed answers of servers: {bad}")
     return 1 if bad else 0
 

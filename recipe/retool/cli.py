@@ -17,7 +17,8 @@ VERBS = {
     "merge": ("recipe.retool.stages.merge", "FSDP checkpoint -> Hugging Face model, checked"),
     "rl": ("recipe.retool.stages.rl", "GRPO or PPO with tool calls"),
     "evaluate": ("recipe.retool.stages.evaluate", "accuracy and tool use of one model"),
-    "sandbox": ("recipe.retool.sandbox.cli", "serve or check the code sandbox"),
+    "sandbox": ("recipe.retool.sandbox.cli", "serve, check or measure the code sandbox"),
+    "env": ("recipe.retool.device.env_cli", "the environment variables of a device, as shell lines"),
     "doctor": ("recipe.retool.device.cli", "what is installed, what is missing, how to mend it"),
 }
 _BAD_INPUT = 2

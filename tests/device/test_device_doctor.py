@@ -116,14 +116,15 @@ def test_platform_check(monkeypatch: pytest.MonkeyPatch, program: str, level: Le
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "not-an-address"])
 def test_dead_sandbox_is_an_error(url: str) -> None:
-    assert engine_checks.check_sandbox(url).level is Level.ERROR
+    assert [check.level for check in engine_checks.check_sandboxes(url)] == [Level.ERROR]
 
 
 def test_live_sandbox() -> None:
     from recipe.retool.sandbox.embedded import EmbeddedSandbox
 
     with EmbeddedSandbox(workers=1) as sandbox:
-        assert engine_checks.check_sandbox(sandbox.url).level is Level.OK
+        checks = engine_checks.check_sandboxes(f"{sandbox.url},http://127.0.0.1:9")
+        assert [check.level for check in checks] == [Level.OK, Level.ERROR]
 
 
 def test_table_names_the_fix_and_counts() -> None:
@@ -137,6 +138,6 @@ def test_table_names_the_fix_and_counts() -> None:
 def test_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], checks: list[Check], code: int
 ) -> None:
-    monkeypatch.setattr(cli, "examine", lambda device, url: checks)
+    monkeypatch.setattr(cli, "examine", lambda *_: checks)
     assert cli.main([]) == code
     assert capsys.readouterr().out.splitlines()[0].split() == [checks[0].level.value, "a", "1"]

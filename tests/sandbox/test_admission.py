@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipe.retool.sandbox.admission import Admission, AdmissionLimits, BusyError
+from recipe.retool.sandbox.app import SandboxApp
 from recipe.retool.sandbox.policy import Policy
 from recipe.retool.sandbox.policy_runner import PolicyRunner, refused
 from recipe.retool.sandbox.protocol import RunOutcome, RunRequest
-from recipe.retool.sandbox.retry import Tries, retry_delay
-from recipe.retool.sandbox.server import create_app
+from recipe.retool.sandbox.retry import retry_delay
+from recipe.retool.sandbox.settings import ServerSettings
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 from recipe.retool.sandbox.wire import parse_response
 
@@ -37,7 +38,7 @@ class _Slow:
 
 
 def _client(**options: Any) -> httpx.AsyncClient:
-    app = create_app(_Slow(), **options)
+    app = SandboxApp(_Slow(), ServerSettings(AdmissionLimits(**options)))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://sandbox")
 
 
@@ -172,19 +173,10 @@ def test_retry_after_is_a_floor() -> None:
     assert len({retry_delay(0, "5") for _ in range(10)}) > 1
 
 
-def test_tries_end_with_retries_or_deadline() -> None:
-    tries = Tries(2, 60)
-    assert [tries.delay() is None for _ in range(3)] == [False, False, True]
-    patient = Tries(1, 60)
-    assert all(patient.delay("0") is not None for _ in range(20))
-    assert Tries(3, 60).delay("61") is None
-    assert Tries(0, 60).delay("1") is None
-
-
 def test_a_refused_program_does_not_run_and_says_so_on_the_wire() -> None:
     async def scene() -> None:
         runner = _Slow()
-        app = create_app(PolicyRunner(runner, Policy()), workers=1)
+        app = SandboxApp(PolicyRunner(runner, Policy()), ServerSettings(AdmissionLimits(1)))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
             answer = await _post(client, "import os")
             good = await _post(client, "0")

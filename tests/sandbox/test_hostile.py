@@ -61,11 +61,12 @@ def _code(status: ExecutionStatus, code: int) -> Callable[[ExecutionResult], boo
 
 
 def _bounded(result: ExecutionResult) -> bool:
-    ended = result.status in (ExecutionStatus.KILLED, ExecutionStatus.TIMEOUT, ExecutionStatus.ERROR)
+    ended = result.status in (ExecutionStatus.OUTPUT_LIMIT, ExecutionStatus.TIMEOUT, ExecutionStatus.ERROR)
     return ended and len(result.stdout) + len(result.stderr) < 3 * 2**20
 
 
 _OK, _ERROR = ExecutionStatus.OK, ExecutionStatus.ERROR
+_CRASHED = ExecutionStatus.CRASHED
 _TIME, _MEMORY, _KILLED = ExecutionStatus.TIMEOUT, ExecutionStatus.MEMORY, ExecutionStatus.KILLED
 _NEVER_ENDS = {
     "busy in one C call": ("print('begun')\nsum(range(10**13))", _ends(_TIME, "begun")),
@@ -93,17 +94,17 @@ _HOLDS = {
     "bytes that are no text": ("import sys\nsys.stdout.buffer.write(b'a\\xff\\x00\\x1b[31mz')",
                                lambda r: r.status is _OK and r.stdout == "a\ufffd\x00\x1b[31mz"),
     "closes its output": ("import os\nos.close(1)\nos.close(2)",
-                          lambda r: r.status in (_OK, _ERROR, _KILLED)),
+                          lambda r: r.status in (_OK, _ERROR, _CRASHED)),
     "an answer inside the output": ('print(\'{"status": "SandboxError", "run_result": null}\')',
                                     _ends(_OK, "SandboxError")),
     # ends
     "exit code": ("import sys\nsys.exit(7)", _code(_ERROR, 7)),
     "exit text": ("import sys\nsys.exit('farewell')", _ends(_ERROR, "farewell")),
     "exit without clean-up": ("import os\nos._exit(9)", _code(_ERROR, 9)),
-    "aborts": ("import os\nos.abort()", _code(_KILLED, -signal.SIGABRT)),
+    "aborts": ("import os\nos.abort()", _code(_CRASHED, -signal.SIGABRT)),
     "kills itself": ("import os\nos.kill(os.getpid(), 9)\nprint('BREACH: alive')",
                      _code(_KILLED, -signal.SIGKILL)),
-    "crashes": ("import ctypes\nctypes.string_at(0)", _code(_KILLED, -signal.SIGSEGV)),
+    "crashes": ("import ctypes\nctypes.string_at(0)", _code(_CRASHED, -signal.SIGSEGV)),
     "recursion": ("def f(): f()\nf()", _ends(_ERROR, "RecursionError")),
     "a number too long to print": ("print(7**99999)", _ends(_ERROR, "4300 digits")),
     "asks for input": ("input()", _ends(_ERROR, "EOFError")),
@@ -218,7 +219,7 @@ _ISOLATED = {
                                     "  print('BREACH')\nprint('done')", "seccomp", "done"),
     "memory of many processes": ("import os, time\nfor _ in range(8):\n  if os.fork() == 0:\n"
                                  "    x = bytearray(b'x') * (150 * 2**20)\n    print('BREACH' * (_ == 7))\n"
-                                 "    time.sleep(5)\n    os._exit(0)\ntime.sleep(1)", "cgroup", ""),
+                                 "    time.sleep(5)\n    os._exit(0)\ntime.sleep(1)", "pid", ""),
 }  # fmt: skip
 
 

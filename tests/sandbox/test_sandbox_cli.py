@@ -28,6 +28,16 @@ def test_check_without_a_server(capsys: pytest.CaptureFixture[str]) -> None:
     assert "FAILED" in capsys.readouterr().out
 
 
+def test_check_of_several_servers_names_each(
+    sandbox: EmbeddedSandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", f"{sandbox.url},http://127.0.0.1:9"]) == 1
+    lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == [sandbox.url]
+    assert lines[-2:] == [["http://127.0.0.1:9"], ["ping", "FAILED"]]
+    assert main(["check", "nonsense"]) == 2
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.org"])
 def test_serve_refuses_other_hosts(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--host", host]) == 2

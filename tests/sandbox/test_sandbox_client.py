@@ -96,11 +96,10 @@ def test_nobody_listens(run: type[_async_run]) -> None:
 
 
 @_both
-@pytest.mark.parametrize("code", [502, 503, 504])
-def test_a_passing_failure_is_tried_again(run: type[_async_run], code: int) -> None:
-    with _scripted(code, code, 200) as (url, sent):
+def test_a_passing_failure_is_tried_again(run: type[_async_run]) -> None:
+    with _scripted(503, 503, 200) as (url, sent):
         assert run(url).ok
-    assert sent == [code, code, 200]
+    assert sent == [503, 503, 200]
 
 
 @_both
@@ -132,7 +131,7 @@ def test_a_full_server_is_not_waited_for_beyond_the_deadline(
 
 
 @_both
-@pytest.mark.parametrize("code", [400, 404, 422, 500])
+@pytest.mark.parametrize("code", [400, 404, 422, 500, 502, 504])
 def test_a_lasting_failure_is_not_tried_again(run: type[_async_run], code: int) -> None:
     with _scripted(code) as (url, sent):
         result = run(url)

@@ -59,7 +59,9 @@ def _alive(pid: int) -> bool:
         ("def f(:", ExecutionStatus.ERROR, 1),
         ("print('a\0b')", ExecutionStatus.ERROR, 1),
         ("import sys; sys.exit(7)", ExecutionStatus.ERROR, 7),
-        ("import os; os.kill(os.getpid(), 11)", ExecutionStatus.KILLED, -11),
+        ("import os; os.kill(os.getpid(), 11)", ExecutionStatus.CRASHED, -11),
+        ("import os; os.abort()", ExecutionStatus.CRASHED, -6),
+        ("import os; os.kill(os.getpid(), 9)", ExecutionStatus.KILLED, -9),
         ("x = [0] * 10**9", ExecutionStatus.MEMORY, 1),
         ("raise MemoryError", ExecutionStatus.MEMORY, 1),
         ("while True: pass", ExecutionStatus.TIMEOUT, None),
@@ -103,7 +105,13 @@ def test_ten_megabytes_of_output_come_back_cut_and_marked() -> None:
 def test_a_flood_of_output_is_stopped() -> None:
     limits = Limits(output_bytes=1000, flood_bytes=1_000_000)
     result = _run(RunRequest("while True: print('y' * 1000)", timeout=30), limits=limits)[0].result
-    assert (result.status, len(result.stdout) < 1100) == (ExecutionStatus.KILLED, True)
+    assert (result.status, len(result.stdout) < 1100) == (ExecutionStatus.OUTPUT_LIMIT, True)
+
+
+def test_a_flood_that_ends_by_itself_is_one_all_the_same() -> None:
+    limits = Limits(output_bytes=1000, flood_bytes=100_000)
+    result = _run(RunRequest("print('y' * 150_000)", timeout=30), limits=limits)[0].result
+    assert result.status is ExecutionStatus.OUTPUT_LIMIT
 
 
 def test_bytes_that_are_no_text_are_replaced() -> None:

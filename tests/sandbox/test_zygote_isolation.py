@@ -255,3 +255,12 @@ def test_the_clock_on_the_wall_ends_a_program_in_time() -> None:
     assert result.status is ExecutionStatus.TIMEOUT
     assert 0.5 <= result.seconds < 1.0
     assert time.monotonic() - started < 10
+
+
+def test_paths_of_the_host_are_not_told() -> None:
+    code = "for name in ('1/cmdline', 'self/cgroup', 'self/mountinfo'): print(open('/proc/' + name).read())"
+    assert "retool" not in _results(code)[0].stdout.replace("retool.sandbox.zygote.main", "")
+
+
+def test_a_crash_leaves_no_core() -> None:
+    assert _tries("print(__import__('resource').getrlimit(4))") == "(1, 1)"

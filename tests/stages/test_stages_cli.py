@@ -58,7 +58,11 @@ def test_a_file_in_place_of_the_run_folder_is_an_error(
 def test_the_written_command_does_not_depend_on_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RETOOL_HOME", str(home()))
     monkeypatch.setenv("VERL_PLATFORM", "cpu")
-    line = ppo_command(["device=cpu"], {}).shell()
+    monkeypatch.setenv("RETOOL_SANDBOX_TOKEN", "hunter2")
+    command = ppo_command(["device=cpu"], {})
+    line = command.shell()
+    assert command.env["RETOOL_SANDBOX_TOKEN"] == "hunter2"
+    assert "hunter2" not in line  # it is printed, and kept in the run folder
     assert f"RETOOL_HOME={home()}" in line
     assert "VERL_PLATFORM=cpu" in line
 

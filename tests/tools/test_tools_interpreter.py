@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from recipe.retool.errors import ConfigError
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
+from recipe.retool.sandbox.endpoints import parse_endpoints
 from recipe.retool.tools.interpreter import ToolOutcome
 from recipe.retool.tools.result import DEFAULT_LIMIT
 from recipe.retool.tools.settings import InterpreterSettings
@@ -81,6 +83,7 @@ def test_a_dead_sandbox_is_a_text() -> None:
         ({"sandbox_url": "http://x", "retries": 1.5}, "retries"),
         ({"sandbox_url": "http://x", "retries": True}, "retries"),
         ({"sandbox_url": "http://x", "max_result_chars": 0}, "max_result_chars"),
+        ({"sandbox_url": "http://x", "max_concurrency_per_node": True}, "max_concurrency_per_node"),
         ({}, "RETOOL_SANDBOX_URL"),
     ],
 )
@@ -92,6 +95,42 @@ def test_a_bad_config_names_its_key(config: dict[str, Any], word: str) -> None:
 def test_the_address_may_come_from_the_environment() -> None:
     settings = InterpreterSettings.from_config({"type": "native"}, {"RETOOL_SANDBOX_URL": "http://x"})
     assert (settings.sandbox_url, settings.max_result_chars) == ("http://x", DEFAULT_LIMIT)
+
+
+@pytest.mark.parametrize("key", ["sandbox_url", "RETOOL_SANDBOX_URL"])
+def test_there_may_be_several_addresses(key: str) -> None:
+    several = "http://x:1, http://y:2"
+    config, environ = ({key: several}, {}) if key == "sandbox_url" else ({}, {key: several})
+    assert len(parse_endpoints(InterpreterSettings.from_config(config, environ).sandbox_url)) == 2
+
+
+def test_addresses_may_be_a_list_of_yaml() -> None:
+    config = OmegaConf.create({"sandbox_url": ["http://x:1", "http://y:2"]})
+    assert InterpreterSettings.from_config(config, {}).sandbox_url == "http://x:1,http://y:2"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("config", "word"),
+    [
+        ({"sandbox_url": "http://x,y"}, "sandbox_url"),
+        ({"deadline": -1}, "deadline"),
+        ({"max_concurrency_per_node": -1}, "per node"),
+        ({"token": "hunter2\n2"}, "RETOOL_SANDBOX_TOKEN"),
+    ],
+)
+def test_settings_that_cannot_work_stop_the_start(config: dict[str, Any], word: str) -> None:
+    settings = InterpreterSettings.from_config({"sandbox_url": "http://x", **config}, {})
+    with pytest.raises(ConfigError, match=word):
+        settings.interpreter()
+
+
+def test_the_token_is_in_no_text() -> None:
+    settings = InterpreterSettings.from_config({"sandbox_url": "http://x", "token": "hunter2"}, {})
+    assert settings.token == "hunter2"
+    assert "hunter2" not in f"{settings}"
+    with pytest.raises(ConfigError, match="token") as caught:
+        InterpreterSettings.from_config({"token": True}, {})
+    assert "True" not in str(caught.value)
 
 
 def test_these_rooms_need_no_engine() -> None:

@@ -31,7 +31,8 @@ def _ok(stdout: str, stderr: str = "") -> ExecutionResult:
         (ExecutionResult(_STATUS.ERROR, "1\n", "", 3), "1\n[exit code 3]"),
         (ExecutionResult(_STATUS.TIMEOUT, "1\n", ""), "1\n[stopped: the time limit was reached]"),
         (ExecutionResult(_STATUS.TIMEOUT), "[stopped: the time limit was reached]"),
-        (ExecutionResult(_STATUS.KILLED, "", "", -11), "[stopped: killed by SIGSEGV]"),
+        (ExecutionResult(_STATUS.CRASHED, "", "", -11), "[stopped: killed by SIGSEGV]"),
+        (ExecutionResult(_STATUS.OUTPUT_LIMIT, "", "[killed: x]", -9), "[killed: x]"),
         (ExecutionResult(_STATUS.KILLED, "", "", -99), "[stopped: killed by a signal]"),
         (
             ExecutionResult(_STATUS.MEMORY, "", "MemoryError\n", 1),

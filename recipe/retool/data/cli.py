@@ -75,15 +75,17 @@ def _checks(args: argparse.Namespace) -> list[BlockCheck]:
 
 @contextmanager
 def _sandbox(url: str | None) -> Iterator[Callable[[], CodeRunner]]:
-    """Maker of clients of the sandbox at ``url``, or of one that lives as long as the block."""
+    """Gives threads a client of the sandboxes at ``url``, or of one that lives as long as the block."""
     from recipe.retool.sandbox.client import SyncSandboxClient
     from recipe.retool.sandbox.embedded import EmbeddedSandbox
 
     if url is not None:
-        yield lambda: SyncSandboxClient(url)
+        client = SyncSandboxClient(url)
+        yield lambda: client
         return
     with EmbeddedSandbox() as sandbox:
-        yield lambda: SyncSandboxClient(sandbox.url)
+        client = SyncSandboxClient(sandbox.url)
+        yield lambda: client
 
 
 def _output(name: str, inputs: list[str]) -> Path:
@@ -109,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     sft.add_argument("--format", choices=forms, default=forms[0], help="tool calls (default: %(default)s)")
     sft.add_argument("--limit", type=_positive, help="rows to write at most")
     sft.add_argument("--verify", action="store_true", help="run the code blocks and compare their outputs")
-    sft.add_argument("--sandbox-url", help="sandbox for --verify; without it one is started")
+    sft.add_argument("--sandbox-url", help="sandboxes for --verify (commas); without it one is started")
     sft.add_argument(
         "--jobs", type=_positive, default=4, help="rows verified at a time (default: %(default)s)"
     )

@@ -1,7 +1,8 @@
 """What one check of ``retool doctor`` found, and how the findings are printed."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
 
 
@@ -56,3 +57,8 @@ def render(checks: Sequence[Check]) -> str:
     counts = {level: sum(check.level is level for check in checks) for level in Level}
     summary = ", ".join(f"{count} {level.value}" for level, count in counts.items())
     return "\n".join([*lines, "", summary]) + "\n"
+
+
+def render_json(checks: Sequence[Check]) -> str:
+    """The same for programs: a list of objects with name, level, found and fix."""
+    return json.dumps([{**asdict(check), "level": check.level.value} for check in checks], indent=2) + "\n"

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from recipe.retool.device.profiles import PLATFORM_VARIABLE, device_of_platform
+
 AUTO = "auto"
 CPU = "cpu"
 GPU = "gpu"
@@ -112,8 +114,17 @@ def probe(device: str, env: Mapping[str, str], seconds: float = _PROBE_SECONDS) 
 
 
 def detect(host: Host | None = None) -> Detection:
-    """The device of this machine: a working accelerator, a broken one (with its problem), or the CPU."""
+    """The device of this machine: a working accelerator, a broken one (with its problem), or the CPU.
+
+    A VERL_PLATFORM in the environment is a choice: then only its device is looked at.
+
+    Raises:
+        ConfigError: VERL_PLATFORM names no platform.
+    """
     host = host or look_at_host()
+    wish = host.env.get(PLATFORM_VARIABLE, "").strip()
+    if wish:
+        return _chosen(host, wish)
     tried: list[Detection] = []
     for device in (GPU, NPU):
         facts = evidence_of(host, device)
@@ -127,6 +138,15 @@ def detect(host: Host | None = None) -> Detection:
             return found  # a device that does not work is for the user to mend, not to overlook
     facts = tuple(f"{fact}, but {found.problem}" for found in tried for fact in found.evidence)
     return Detection(CPU, 0, facts or ("no sign of a GPU or an NPU",))
+
+
+def _chosen(host: Host, wish: str) -> Detection:
+    device = device_of_platform(wish)
+    facts = (f"{PLATFORM_VARIABLE}={wish}",)
+    if device == CPU:
+        return Detection(CPU, 0, facts)
+    answer = probe(device, host.env)
+    return Detection(device, answer.count, (*facts, *evidence_of(host, device)), answer.problem)
 
 
 def _why(stderr: str) -> str:

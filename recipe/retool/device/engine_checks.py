@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 from recipe.retool.device.checks import Check, error, ok, warning
 from recipe.retool.device.profiles import environment
@@ -26,15 +28,21 @@ def check_vllm_platform(device: str = "cpu") -> Check:
     return _check_platform("vllm platform", _VLLM_PROGRAM, device)
 
 
-def check_sandbox(url: str) -> Check:
-    """A sandbox answers at the URL and runs a program."""
+def check_sandboxes(url: str) -> list[Check]:
+    """At each address in ``url`` (several with commas between them) a sandbox answers and runs a program."""
+    from recipe.retool.sandbox.endpoints import parse_endpoints
+
+    try:
+        return [_check_sandbox(endpoint.base) for endpoint in parse_endpoints(url)]
+    except ConfigError as problem:
+        return [error("sandbox", "bad setting", str(problem))]
+
+
+def _check_sandbox(url: str) -> Check:
     from recipe.retool.sandbox.client import SyncSandboxClient
 
     name = "sandbox"
-    try:
-        client = SyncSandboxClient(url, timeout=_SANDBOX_SECONDS, retries=0, deadline=2 * _SANDBOX_SECONDS)
-    except ConfigError as problem:
-        return error(name, url, str(problem))
+    client = SyncSandboxClient(url, timeout=_SANDBOX_SECONDS, retries=0, deadline=2 * _SANDBOX_SECONDS)
     result = client.run("print(1+1)")
     client.close()
     if result.ok and result.stdout.strip() == "2":
@@ -43,6 +51,38 @@ def check_sandbox(url: str) -> Check:
     return error(
         name, f"{url}: {seen}", "start one with `retool sandbox serve` and see `retool sandbox check`"
     )
+
+
+def check_load(url: str, concurrency: int = 32) -> Check:
+    """The sandbox answers as many calls at once as the tool sends (its ``max_concurrency``)."""
+    from recipe.retool.sandbox.client import SyncSandboxClient
+
+    name, calls = "sandbox load", 2 * concurrency
+
+    def call(_: int) -> float | None:
+        client = SyncSandboxClient(url, timeout=_SANDBOX_SECONDS, retries=0, deadline=2 * _SANDBOX_SECONDS)
+        started = time.monotonic()
+        result = client.run("print(1+1)")
+        client.close()
+        return time.monotonic() - started if result.ok else None
+
+    try:
+        with ThreadPoolExecutor(concurrency) as pool:
+            answers = list(pool.map(call, range(calls)))
+    except ConfigError as problem:
+        return error(name, url, str(problem))
+    seconds = sorted(answer for answer in answers if answer is not None)
+    failed = calls - len(seconds)
+    if failed:
+        return error(
+            name, f"{failed} of {calls} calls failed, {concurrency} at once", "more workers for the sandbox"
+        )
+    text = (
+        f"p50 {seconds[calls // 2]:.2f} s, p95 {seconds[int(calls * 0.95)]:.2f} s with {concurrency} at once"
+    )
+    if seconds[int(calls * 0.95)] > _SANDBOX_SECONDS / 2:
+        return warning(name, text, "more workers for the sandbox, or a lower max_concurrency")
+    return ok(name, text)
 
 
 def check_isolation() -> Check:

@@ -10,6 +10,7 @@ from pathlib import Path
 from recipe.retool.device.checks import Check, error, ok, warning
 from recipe.retool.device.detect import CPU, Detection
 from recipe.retool.device.profiles import PLATFORM_VARIABLE, environment
+from recipe.retool.device.stacks import DEFAULT_STACK
 from recipe.retool.errors import ConfigError
 
 _GIB = 2**30
@@ -17,7 +18,9 @@ _PYTHONS = ((3, 10), (3, 12))
 # A tiny model; real models need far more, which only their owner can tell.
 _LEAST_DISK_GIB = 2.0
 _LEAST_MEMORY_GIB = 8.0
-_LEAST_SHM_GIB = 0.5
+# By device. GPU: what verl's installation guide gives its containers. NPU: 8 ranks, each with one bucket of
+# weights (configs/device/stack/) in shared memory.
+_LEAST_SHM_GIB = {"cpu": 0.5, "gpu": 10.0, "npu": 32.0}
 _MEMINFO = Path("/proc/meminfo")
 _SHM = Path("/dev/shm")
 
@@ -67,12 +70,14 @@ def check_disk(folder: Path) -> Check:
     )
 
 
-def check_shared_memory(folder: Path = _SHM) -> Check:
+def check_shared_memory(folder: Path = _SHM, device: str = CPU) -> Check:
     """Ray's object store and the weight transfer live in /dev/shm."""
     if not folder.is_dir():
         return warning("shared memory", f"no {folder}", "Ray falls back to slow files in /tmp")
     size = shutil.disk_usage(folder).free / _GIB
-    return _amount("shared memory", size, _LEAST_SHM_GIB, f"free in {folder}", "docker run --shm-size=2g")
+    least = _LEAST_SHM_GIB[device]
+    fix = f"docker run --shm-size={max(2, round(least))}g"
+    return _amount("shared memory", size, least, f"free in {folder}", fix)
 
 
 def check_device(device: str, detection: Detection) -> Check:
@@ -91,12 +96,13 @@ def check_device(device: str, detection: Detection) -> Check:
     return error("device", found, f"choose device={detection.device}, or mend the driver and the torch build")
 
 
-def check_environment(device: str, base: Mapping[str, str]) -> Check:
+def check_environment(device: str, base: Mapping[str, str], stack: str = DEFAULT_STACK) -> Check:
     """No variable of the shell contradicts the device."""
     try:
-        full = environment(device, base)
+        full = environment(device, base, stack)
     except ConfigError as problem:
-        return error("environment", f"{PLATFORM_VARIABLE}={base[PLATFORM_VARIABLE]}", str(problem))
+        found = f"{PLATFORM_VARIABLE}={base.get(PLATFORM_VARIABLE, '(not set)')}"
+        return error("environment", found, str(problem))
     return ok("environment", f"{PLATFORM_VARIABLE}={full[PLATFORM_VARIABLE]} for the engines")
 
 

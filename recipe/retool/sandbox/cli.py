@@ -1,32 +1,16 @@
-"""``retool sandbox serve`` and ``retool sandbox check``."""
+"""``retool sandbox serve``, ``check`` and ``bench``."""
 
 import argparse
-import ipaddress
 import sys
-import time
-from collections.abc import Callable
-from functools import partial
-
-import requests
 
 from recipe.retool.errors import ConfigError, SandboxError
-from recipe.retool.sandbox.admission import AdmissionLimits
-from recipe.retool.sandbox.client import SyncSandboxClient
-from recipe.retool.sandbox.embedded import address, listen, usable_cores
-from recipe.retool.sandbox.policy import load_policy
-from recipe.retool.sandbox.server import serve
-from recipe.retool.sandbox.wire import PING_PATH
-from recipe.retool.sandbox.zygote.choice import IsolationMode
-
-_CHECKS = (
-    ("arithmetic", "print(1+1)", "2"),
-    ("numpy", "import numpy; print(int(numpy.arange(5).sum()))", "10"),
-    ("sympy", "import sympy; print(sympy.factorint(360))", "{2: 3, 3: 2, 5: 1}"),
-)
+from recipe.retool.sandbox.bench.cli import add_bench
+from recipe.retool.sandbox.check import check
+from recipe.retool.sandbox.serve_cli import add_serve
 
 
 def main(argv: list[str]) -> int:
-    """Run one of the two verbs; returns the exit code (0 fine, 1 a check failed, 2 could not start)."""
+    """Run a verb; returns the exit code (0 fine, 1 a check failed, 2 could not start)."""
     args = _parser().parse_args(argv)
     try:
         return int(args.run(args))
@@ -40,88 +24,12 @@ def main(argv: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="retool sandbox", description="The code sandbox.")
     verbs = parser.add_subparsers(required=True)
-    one = verbs.add_parser("serve", help="run a sandbox server in the foreground")
-    one.add_argument("--host", default="127.0.0.1")
-    one.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: 8080)")
-    one.add_argument("--workers", type=int, default=usable_cores(), help="programs that run at once")
-    one.add_argument("--python", default=sys.executable, help="interpreter of the programs")
-    one.add_argument(
-        "--isolation",
-        default=IsolationMode.AUTO.value,
-        choices=[mode.value for mode in IsolationMode],
-        help="namespaces, or container (root without namespaces): or do not start; process: limits only; "
-        "auto (default): the first of them that works",
-    )
-    one.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
-    one.add_argument("--allow-remote", action="store_true", help="allow a host other than loopback")
-    one.add_argument("--policy", metavar="FILE.yaml|default", help="refuse programs by what they import")
-    one.add_argument("--max-queue", type=int, default=1024, help="requests that may wait (default: 1024)")
-    one.add_argument("--max-wait", type=float, default=60.0, help="seconds they may wait (default: 60)")
-    one.set_defaults(run=_serve)
+    add_serve(verbs)
+    add_bench(verbs)
     two = verbs.add_parser("check", help="ask a server whether it works")
-    two.add_argument("url")
-    two.set_defaults(run=_check)
+    two.add_argument("url", help="address; several with commas between them")
+    two.set_defaults(run=lambda args: check(args.url, _say))
     return parser
-
-
-def _serve(args: argparse.Namespace) -> int:
-    if not _is_loopback(args.host) and not args.allow_remote:
-        raise SandboxError(
-            f"refusing to listen on {args.host}: whoever reaches this server runs code on this "
-            "machine, isolated as far as --isolation says; --allow-remote does it all the same"
-        )
-    if args.workers < 1:
-        raise SandboxError(f"--workers {args.workers} must be 1 or more")
-    if args.max_queue < 0 or not args.max_wait > 0:
-        raise SandboxError("--max-queue must be 0 or more and --max-wait greater than 0")
-    policy = load_policy(args.policy) if args.policy else None
-    limits = AdmissionLimits(args.workers, args.max_queue, args.max_wait)
-    sock = listen(args.host, args.port)
-    _say(f"sandbox on {address(sock)} with {args.workers} workers; Ctrl-C stops it")
-    isolation = IsolationMode(args.isolation)
-    serve(sock, args.workers, args.python, args.log_level, policy=policy, limits=limits, isolation=isolation)
-    return 0
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _check(args: argparse.Namespace) -> int:
-    client = SyncSandboxClient(args.url, retries=0)
-    good = _timed("ping", partial(_ping, args.url, client.settings.use_proxy))
-    for name, code, expected in _CHECKS if good else ():
-        good &= _timed(name, partial(_verdict, client, code, expected))
-    client.close()
-    return 0 if good else 1
-
-
-def _timed(name: str, check: Callable[[], str]) -> bool:
-    started = time.monotonic()
-    problem = check()
-    milliseconds = 1000 * (time.monotonic() - started)
-    _say(f"{name:<12} {'ok' if not problem else 'FAILED'} {milliseconds:8.1f} ms {problem}".rstrip())
-    return not problem
-
-
-def _ping(url: str, use_proxy: bool) -> str:
-    with requests.Session() as session:
-        session.trust_env = use_proxy
-        try:
-            answer = session.get(url.rstrip("/") + PING_PATH, timeout=5)
-        except requests.RequestException as error:
-            return f"{type(error).__name__}: is a sandbox running at {url}?"
-    return "" if answer.ok else f"HTTP {answer.status_code}"
-
-
-def _verdict(client: SyncSandboxClient, code: str, expected: str) -> str:
-    result = client.run(code)
-    if result.ok and result.stdout.strip() == expected:
-        return ""
-    return f"{result.status.value}: {(result.message or result.stderr or result.stdout).strip()[-300:]}"
 
 
 def _say(text: str, to_stderr: bool = False) -> None:

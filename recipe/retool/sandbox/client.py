@@ -1,162 +1,156 @@
-"""Clients of a sandbox server. A service that fails is a result (UNAVAILABLE), never an exception."""
+"""Clients of sandbox servers. A service that fails is a result (UNAVAILABLE), never an exception.
+
+What a call does is decided in :mod:`recipe.retool.sandbox.conversation`; here are its two faces.
+"""
 
 import asyncio
-import ipaddress
+import os
 import threading
 import time
-import weakref
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
 from types import TracebackType
-from urllib.parse import urlsplit
+from typing import cast
 
-import httpx
-import requests
+import anyio
 
 from recipe.retool.errors import ConfigError
-from recipe.retool.sandbox.retry import Tries
+from recipe.retool.sandbox.async_http import AsyncHttp
+from recipe.retool.sandbox.balance import Balancer
+from recipe.retool.sandbox.call_settings import DEFAULT_RETRIES, CallSettings
+from recipe.retool.sandbox.conversation import Reply, Send, Sleep, Step, converse
+from recipe.retool.sandbox.node_slots import NodeSlots
+from recipe.retool.sandbox.sync_http import SyncHttp
 from recipe.retool.sandbox.types import ExecutionResult
-from recipe.retool.sandbox.wire import RETRY_CODES, RUN_PATH, parse_response, request_body, unavailable
-
-
-@dataclass(frozen=True)
-class CallSettings:
-    """How one program is sent.
-
-    Attributes:
-        url: Address of the server; ``/run_code`` is added when it is not there.
-        timeout: Wall-clock limit of the program in seconds.
-        memory_limit_mb: Memory limit of the program in MiB.
-        retries: Further tries after a refused or broken connection or HTTP 502, 503, 504. A 503 with
-            Retry-After is no failed try: the call waits and asks again until the deadline (not with 0).
-        deadline: Seconds after which a call gives up, waiting in the server's queue included;
-            None: four time limits and half a minute.
-    """
-
-    url: str
-    timeout: float = 10.0
-    memory_limit_mb: int = 1024
-    retries: int = 3
-    deadline: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what can never work before the first call."""
-        if not _is_http_address(self.url):
-            raise ConfigError(
-                f"sandbox_url: {self.url!r} is not an http address such as http://127.0.0.1:8080"
-            )
-        for name, value in (("timeout", self.timeout), ("deadline", self.total_seconds)):
-            if not value > 0:
-                raise ConfigError(f"sandbox {name}: {value} must be greater than 0")
-        if self.retries < 0:
-            raise ConfigError(f"sandbox retries: {self.retries} must be 0 or more")
-
-    @property
-    def total_seconds(self) -> float:
-        """The deadline in force."""
-        return 4 * self.timeout + 30 if self.deadline is None else self.deadline
-
-    @property
-    def endpoint(self) -> str:
-        """Full address of the run call."""
-        base = self.url.rstrip("/")
-        return base if base.endswith(RUN_PATH) else base + RUN_PATH
-
-    @property
-    def use_proxy(self) -> bool:
-        """False for loopback: an HTTP_PROXY of the cluster must not swallow calls to this machine."""
-        host = urlsplit(self.url).hostname or ""
-        try:
-            return not ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host != "localhost"
+from recipe.retool.sandbox.wire import unavailable
 
 
 @dataclass(frozen=True)
 class _LoopState:
-    """What belongs to one event loop: pooled connections cannot be used from another one."""
+    """What belongs to one event loop: connections and locks cannot be used from another one."""
 
-    http: httpx.AsyncClient
+    http: AsyncHttp
     slots: asyncio.Semaphore
+    node_queue: asyncio.Lock
+
+
+@dataclass
+class _ProcessState:
+    """What belongs to one process: after a fork, counters, locks and connections are the parent's."""
+
+    balancer: Balancer
+    pid: int = field(default_factory=os.getpid)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    loops: dict[asyncio.AbstractEventLoop, _LoopState] = field(default_factory=dict)
 
 
 class AsyncSandboxClient:
-    """Runs programs on a sandbox server; usable from several event loops.
+    """Runs programs on sandbox servers; usable from several event loops and threads.
 
     Args:
-        url: Address of the server.
-        timeout: Wall-clock limit of a program in seconds.
-        memory_limit_mb: Memory limit of a program in MiB.
-        concurrency: Most calls in flight per event loop; more wait here, and their deadline with them.
-        retries: Further tries on connection errors and HTTP 502, 503, 504.
-        deadline: See :class:`CallSettings`; starts when the call gets its slot.
+        url: See :class:`CallSettings`, as for ``timeout``, ``memory_limit_mb``, ``retries``, ``deadline``
+            and ``token``.
+        concurrency: Most calls in flight per event loop; more wait here.
+        node_concurrency: Most calls in flight of all processes of this user on this machine that use the
+            same servers; 0: no such limit.
+
+    Raises:
+        ConfigError: A setting can never work.
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         timeout: float = 10.0,
         memory_limit_mb: int = 1024,
         concurrency: int = 32,
-        retries: int = 3,
+        retries: int = DEFAULT_RETRIES,
         deadline: float | None = None,
+        token: str | None = None,
+        node_concurrency: int = 0,
     ) -> None:
         if concurrency < 1:
             raise ConfigError(f"sandbox concurrency: {concurrency} must be 1 or more")
-        self.settings = CallSettings(url, timeout, memory_limit_mb, retries, deadline)
+        self.settings = CallSettings(url, timeout, memory_limit_mb, retries, deadline, token)
+        names = sorted(endpoint.base for endpoint in self.settings.endpoints)
+        self._node = NodeSlots(node_concurrency, " ".join(names)) if node_concurrency else None
         self._concurrency = concurrency
-        self._states: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState]
-        self._states = weakref.WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._process = _ProcessState(self.settings.balancer())
 
     async def run(self, code: str, stdin: str | None = None) -> ExecutionResult:
         """Run a program. Raises nothing but CancelledError."""
-        state = self._state()
-        async with state.slots:
-            started = time.monotonic()
-            try:
-                return await asyncio.wait_for(
-                    self._tries(state.http, code, stdin), self.settings.total_seconds
-                )
-            except (asyncio.TimeoutError, httpx.TimeoutException):
-                message = f"no answer from {self.settings.endpoint} in {self.settings.total_seconds:g} s"
-                return unavailable(message, time.monotonic() - started)
-            except Exception as error:  # whatever the service did, training goes on
-                return unavailable(f"{type(error).__name__}: {error}", time.monotonic() - started)
+        started = time.monotonic()
+        end = started + self.settings.total_seconds
+        process = self._process_state()
+        state = self._loop_state(process)
+        try:
+            async with self._turn(state, end) as granted:
+                if granted:
+                    content = self.settings.content(code, stdin)
+                    result = await self._talk(process.balancer, state, end, content)
+                else:
+                    result = unavailable(
+                        f"no turn in {self.settings.total_seconds:g} s: too many calls at once"
+                    )
+        except Exception as error:  # whatever happened, training goes on
+            result = unavailable(f"{type(error).__name__}: {error}")
+        return self.settings.told(result, started)
 
-    async def _tries(self, http: httpx.AsyncClient, code: str, stdin: str | None) -> ExecutionResult:
-        cfg = self.settings
-        body = request_body(code, cfg.timeout, cfg.memory_limit_mb, stdin)
-        tries = Tries(cfg.retries, cfg.total_seconds)
-        while True:
-            try:
-                response = await http.post(cfg.endpoint, json=body)
-            except httpx.TimeoutException:  # the deadline itself
-                raise
-            except httpx.TransportError as error:
-                result = unavailable(f"{cfg.endpoint}: {type(error).__name__}: {error}")
-                delay = tries.delay()
-            else:
-                result, delay = _judge(response, tries)
-            if delay is None:
-                return result
-            await asyncio.sleep(delay)
+    @asynccontextmanager
+    async def _turn(self, state: _LoopState, end: float) -> AsyncIterator[bool]:
+        """True once the call may go: a slot of this loop, then one of this machine."""
+        async with AsyncExitStack() as held:
+            with anyio.move_on_after(end - time.monotonic()) as scope:
+                await held.enter_async_context(state.slots)
+                if self._node is not None:
+                    held.callback(self._node.release, await self._node.acquire(state.node_queue))
+            yield not scope.cancelled_caught
 
-    def _state(self) -> _LoopState:
+    async def _talk(
+        self, balancer: Balancer, state: _LoopState, end: float, content: bytes
+    ) -> ExecutionResult:
+        with closing(converse(balancer, self.settings.retries, end, self.settings.timeout)) as steps:
+            reply: Reply = None
+            while True:
+                try:
+                    step = steps.send(reply)
+                except StopIteration as done:
+                    return cast(ExecutionResult, done.value)
+                reply = await self._perform(state, step, content)
+
+    async def _perform(self, state: _LoopState, step: Step, content: bytes) -> Reply:
+        if isinstance(step, Sleep):
+            await asyncio.sleep(step.seconds)
+            return None
+        endpoint = self.settings.endpoints[step.index]
+        if isinstance(step, Send):
+            return await state.http.ask(endpoint, endpoint.run, step.seconds, content)
+        return await state.http.ask(endpoint, endpoint.ping, step.seconds)
+
+    def _process_state(self) -> _ProcessState:
+        if self._process.pid != os.getpid():
+            self._process = _ProcessState(self.settings.balancer())
+        return self._process
+
+    def _loop_state(self, process: _ProcessState) -> _LoopState:
         loop = asyncio.get_running_loop()
-        with self._lock:
-            state = self._states.get(loop)
+        with process.lock:
+            state = process.loops.get(loop)
             if state is None:
-                limits = httpx.Limits(max_connections=self._concurrency, keepalive_expiry=30)
-                http = httpx.AsyncClient(
-                    timeout=self.settings.total_seconds, limits=limits, trust_env=self.settings.use_proxy
-                )
-                state = self._states[loop] = _LoopState(http, asyncio.Semaphore(self._concurrency))
+                # Not a weak dictionary: connections refer to their loop, so that none would ever go.
+                for old in [old for old in process.loops if old.is_closed()]:
+                    del process.loops[old]
+                http = AsyncHttp(self.settings.headers, self._concurrency)
+                slots = asyncio.Semaphore(self._concurrency)
+                state = process.loops[loop] = _LoopState(http, slots, asyncio.Lock())
             return state
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop; those of other loops go with their loops."""
-        with self._lock:
-            state = self._states.pop(asyncio.get_running_loop(), None)
+        """Close the connections of the running loop; those of other loops are dropped after these end."""
+        process = self._process_state()
+        with process.lock:
+            state = process.loops.pop(asyncio.get_running_loop(), None)
         if state is not None:
             await state.http.aclose()
 
@@ -170,65 +164,46 @@ class AsyncSandboxClient:
 
 
 class SyncSandboxClient:
-    """The same for code without an event loop; one call at a time. Arguments as in :class:`CallSettings`."""
+    """The same for code without an event loop. Arguments as in :class:`CallSettings`."""
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         timeout: float = 10.0,
         memory_limit_mb: int = 1024,
-        retries: int = 3,
+        retries: int = DEFAULT_RETRIES,
         deadline: float | None = None,
+        token: str | None = None,
     ) -> None:
-        self.settings = CallSettings(url, timeout, memory_limit_mb, retries, deadline)
-        self._http = requests.Session()
-        self._http.trust_env = self.settings.use_proxy
+        self.settings = CallSettings(url, timeout, memory_limit_mb, retries, deadline, token)
+        self._http = SyncHttp(self.settings.headers)
+        self._balancer, self._pid = self.settings.balancer(), os.getpid()
 
     def run(self, code: str, stdin: str | None = None) -> ExecutionResult:
         """Run a program. Raises nothing."""
-        cfg = self.settings
-        body = request_body(code, cfg.timeout, cfg.memory_limit_mb, stdin)
-        tries = Tries(cfg.retries, cfg.total_seconds)
-        while True:
-            try:
-                response = self._http.post(cfg.endpoint, json=body, timeout=max(tries.left, 0.001))
-            except requests.Timeout:
-                return unavailable(
-                    f"no answer from {cfg.endpoint} in {cfg.total_seconds:g} s", cfg.total_seconds
-                )
-            except requests.RequestException as error:
-                result = unavailable(f"{cfg.endpoint}: {type(error).__name__}: {error}")
-                delay = tries.delay()
-            else:
-                result, delay = _judge(response, tries)
-            if delay is None:
-                return result
-            time.sleep(delay)
+        started = time.monotonic()
+        if self._pid != os.getpid():  # after a fork the counters are the parent's
+            self._balancer, self._pid = self.settings.balancer(), os.getpid()
+        content = self.settings.content(code, stdin)
+        end = started + self.settings.total_seconds
+        with closing(converse(self._balancer, self.settings.retries, end, self.settings.timeout)) as steps:
+            reply: Reply = None
+            while True:
+                try:
+                    step = steps.send(reply)
+                except StopIteration as done:
+                    return self.settings.told(done.value, started)
+                reply = self._perform(step, content)
+
+    def _perform(self, step: Step, content: bytes) -> Reply:
+        if isinstance(step, Sleep):
+            time.sleep(step.seconds)
+            return None
+        endpoint = self.settings.endpoints[step.index]
+        if isinstance(step, Send):
+            return self._http.ask(endpoint, endpoint.run, step.seconds, content)
+        return self._http.ask(endpoint, endpoint.ping, step.seconds)
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
-
-
-def _is_http_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # such as an IPv6 address without its closing bracket
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
-def _judge(
-    response: httpx.Response | requests.Response, tries: Tries
-) -> tuple[ExecutionResult, float | None]:
-    """What an answer means, and the seconds to wait before asking again; None when it is final."""
-    result = parse_response(response.status_code, _json(response))
-    again = response.status_code in RETRY_CODES
-    return result, tries.delay(response.headers.get("retry-after")) if again else None
-
-
-def _json(response: httpx.Response | requests.Response) -> object:
-    try:
-        return response.json()
-    except ValueError:
-        return response.text

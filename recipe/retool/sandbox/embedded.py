@@ -11,11 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
-import requests
-
 from recipe.retool.errors import SandboxError
-from recipe.retool.sandbox.limits import environment, usable_cores
-from recipe.retool.sandbox.wire import PING_PATH
+from recipe.retool.sandbox.endpoints import Endpoint
+from recipe.retool.sandbox.limits import environment
+from recipe.retool.sandbox.sync_http import ping
 from recipe.retool.sandbox.zygote.choice import IsolationMode
 
 _STOP_SECONDS = 5.0
@@ -24,7 +23,9 @@ _STOP_SECONDS = 5.0
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; SandboxError when the address cannot be had. Port 0 takes a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio switches Nagle's algorithm off for its connections. Left to a default
+    # of 0 it does not, and every further answer on a connection waits 40 ms for a delayed ACK.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
@@ -53,7 +54,7 @@ class EmbeddedSandbox:
     Args:
         host: Address to listen on; nothing but loopback is sensible.
         port: Port; 0 takes a free one.
-        workers: How many programs run at once; None takes the number of CPU cores this process may use.
+        workers: How many programs run at once; None: ``settings.default_workers`` says.
         log_file: Where the server's log goes; None: a temporary file that is removed in the end.
         python: Interpreter of the programs.
         isolation: How far programs are kept apart from this machine.
@@ -71,7 +72,7 @@ class EmbeddedSandbox:
         isolation: IsolationMode = IsolationMode.AUTO,
     ) -> None:
         self._host, self._port = host, port
-        self._workers = workers or usable_cores()
+        self._workers = workers
         self._log_file = Path(log_file) if log_file is not None else None
         self._python = python
         self._isolation = isolation
@@ -120,7 +121,8 @@ class EmbeddedSandbox:
     def _spawn(self, sock: socket.socket, log: Path) -> "subprocess.Popen[bytes]":
         module = "recipe.retool.sandbox.server"
         options = ["--fd", str(sock.fileno()), "--parent-pid", str(os.getpid())]
-        options += ["--workers", str(self._workers), "--python", self._python, "--folder", self._folder]
+        options += ["--python", self._python, "--folder", self._folder]
+        options += ["--workers", str(self._workers)] if self._workers is not None else []
         options += ["--isolation", self._isolation.value]
         # The trainer's tokens stay with the trainer; the server's temporary files go into our folder.
         env = {**environment(self._folder, os.environ.items()), "PYTHONPATH": _package_root()}
@@ -136,16 +138,12 @@ class EmbeddedSandbox:
             )
 
     def _wait_for_ping(self, log: Path) -> None:
-        session = requests.Session()
-        session.trust_env = False
+        endpoint = Endpoint(self._url)
         give_up = time.monotonic() + self._start_seconds
-        with session:
-            while self._process is not None and self._process.poll() is None and time.monotonic() < give_up:
-                try:
-                    if session.get(self._url + PING_PATH, timeout=1.0).ok:
-                        return
-                except requests.RequestException:
-                    time.sleep(0.05)
+        while self._process is not None and self._process.poll() is None and time.monotonic() < give_up:
+            if not ping(endpoint, seconds=1.0):
+                return
+            time.sleep(0.05)
         tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise SandboxError(f"the embedded sandbox did not come up; the end of its log:\n{tail}")
 

@@ -25,8 +25,11 @@ def flood_note(most: int) -> str:
     return f"\n[killed: the program printed more than {most >> 20} MiB]"
 
 
-def result_of(code: int, in_time: bool, stdout: str, stderr: str, seconds: float) -> ExecutionResult:
-    """The result of a run that the sandbox carried out to its end."""
+def result_of(
+    code: int, in_time: bool, stdout: str, stderr: str, seconds: float, flooded: bool = False
+) -> ExecutionResult:
+    """The result of a run that the sandbox carried out to its end; ``flooded``: it printed too much."""
     if not in_time or code == -signal.SIGXCPU:
         return ExecutionResult(ExecutionStatus.TIMEOUT, stdout, stderr, None, seconds)
-    return ExecutionResult(status_of_exit(code, stderr), stdout, stderr, code, seconds)
+    status = ExecutionStatus.OUTPUT_LIMIT if flooded else status_of_exit(code, stderr)
+    return ExecutionResult(status, stdout, stderr, code, seconds)

@@ -4,14 +4,19 @@ Written out here rather than through prometheus_client: a dozen numbers of one e
 than that package's registry, and the server keeps one requirement fewer.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import accumulate
 
 from recipe.retool.sandbox.admission import Admission
 from recipe.retool.sandbox.types import ExecutionStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-# Outcomes of a request that is no run.
-BUSY, GONE, FAILED = "busy", "gone", "failed"
+# Outcomes of a request that is no run: HTTP 503 (full, deadline passed, server stops), a caller who hung up,
+# HTTP 401, 422 and 500.
+BUSY, LATE, DRAINING, GONE = "busy", "late", "draining", "gone"
+DENIED, INVALID, FAILED = "denied", "invalid", "failed"
+_NO_RUNS = (BUSY, LATE, DRAINING, GONE, DENIED, INVALID, FAILED)
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -20,7 +25,7 @@ class Histogram:
 
     def __init__(self, name: str, text: str) -> None:
         self._name, self._text = name, text
-        self._buckets = [0] * len(_BOUNDS)
+        self._buckets = [0] * (len(_BOUNDS) + 1)  # the last: beyond all bounds
         self._count = 0
         self._sum = 0.0
 
@@ -28,13 +33,12 @@ class Histogram:
         """Count one value."""
         self._count += 1
         self._sum += seconds
-        for index, bound in enumerate(_BOUNDS):
-            self._buckets[index] += seconds <= bound
+        self._buckets[bisect_left(_BOUNDS, seconds)] += 1
 
     def lines(self) -> Iterator[str]:
         """The lines of this histogram."""
         yield from _head(self._name, "histogram", self._text)
-        for bound, number in zip(_BOUNDS, self._buckets, strict=True):
+        for bound, number in zip(_BOUNDS, accumulate(self._buckets), strict=False):
             yield f'{self._name}_bucket{{le="{bound:g}"}} {number}'
         yield f'{self._name}_bucket{{le="+Inf"}} {self._count}'
         yield f"{self._name}_sum {self._sum:.6f}"
@@ -46,7 +50,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # All labels from the start: a rate() over a counter that appears late misses its first step.
-        self._requests = dict.fromkeys([*(status.value for status in ExecutionStatus), BUSY, GONE, FAILED], 0)
+        self._requests = dict.fromkeys([*(status.value for status in ExecutionStatus), *_NO_RUNS], 0)
         self._wait = Histogram("retool_sandbox_wait_seconds", "Time in the queue before a worker was free.")
         self._run = Histogram("retool_sandbox_request_seconds", "Time of a served request, queue included.")
 
@@ -54,9 +58,9 @@ class Metrics:
         """Count a request that was not run."""
         self._requests[status] += 1
 
-    def served(self, status: ExecutionStatus, waited: float, seconds: float) -> None:
+    def served(self, status: str, waited: float, seconds: float) -> None:
         """Count a request that was answered, with its time in the queue and in all."""
-        self._requests[status.value] += 1
+        self._requests[status] += 1
         self._wait.add(waited)
         self._run.add(seconds)
 

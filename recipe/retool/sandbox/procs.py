@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 _PR_SET_DUMPABLE = 4
@@ -60,6 +60,38 @@ async def kill_orphans(live: Collection[int]) -> None:
         if not strays:
             return
         await asyncio.sleep(0.002)
+
+
+async def reap_forgotten(every: float = 5.0) -> None:
+    """Reap, until cancelled, dead children that nobody waits for.
+
+    A fork server that is killed leaves the first process of its namespace to us, dead and with no parent
+    of its own. Who starts a child here waits for it at once, so one that stays dead is nobody's.
+    """
+    seen: set[int] = set()
+    while True:
+        await asyncio.sleep(every)
+        dead = {pid for pid in children() if _is_dead(pid)}
+        _reap(dead & seen)
+        seen = dead - seen
+
+
+def reap_all() -> None:
+    """Reap every dead child, whoever started it: for the end of a process."""
+    _reap(children())
+
+
+def _reap(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _is_dead(pid: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
 
 
 def _group_of(pid: int) -> int:

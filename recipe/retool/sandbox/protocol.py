@@ -5,6 +5,7 @@ takes the place of :class:`recipe.retool.sandbox.runner.SubprocessRunner` withou
 """
 
 import re
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,6 +14,10 @@ from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 
 # The last line of a traceback decides; numpy's own class is a MemoryError by another name.
 _MEMORY_LINE = re.compile(r"^(?:[\w.]+\.)?_?(?:Array)?MemoryError\b|std::bad_alloc")
+# What the kernel or libc does to a program for what it did itself.
+_FAULTS = frozenset(
+    {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP}
+)
 
 
 @dataclass(frozen=True)
@@ -64,4 +69,6 @@ def status_of_exit(return_code: int, stderr: str) -> ExecutionStatus:
     lines = stderr.rstrip().rsplit("\n", 1)
     if _MEMORY_LINE.search(lines[-1]):
         return ExecutionStatus.MEMORY
-    return ExecutionStatus.KILLED if return_code < 0 else ExecutionStatus.ERROR
+    if return_code > 0:
+        return ExecutionStatus.ERROR
+    return ExecutionStatus.CRASHED if -return_code in _FAULTS else ExecutionStatus.KILLED

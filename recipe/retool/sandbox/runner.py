@@ -98,11 +98,12 @@ class SubprocessRunner:
             in_time = await first_of(wait_exit(process), flooded.wait(), timeout=timeout)
             seconds = time.monotonic() - started
         finally:
-            await self._end(process, readers)
+            # Shielded: a caller may hang up in the middle of the end, which must come all the same.
+            await asyncio.shield(self._end(process, readers))
         stdout, stderr = (output.text() for output in outputs)
         if flooded.is_set():
             stderr += flood_note(self._limits.flood_bytes)
-        return result_of(process.returncode, in_time, stdout, stderr, seconds)
+        return result_of(process.returncode, in_time, stdout, stderr, seconds, flooded.is_set())
 
     def _spawn(self, workdir: WorkDir, request: RunRequest, timeout: float) -> "subprocess.Popen[bytes]":
         rlimits = self._limits.rlimits(timeout, request.memory_limit_mb, self._processes.value())

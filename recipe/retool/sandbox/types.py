@@ -11,7 +11,9 @@ class ExecutionStatus(str, Enum):
     ERROR = "error"  # exception, syntax error, sys.exit(n)
     TIMEOUT = "timeout"
     MEMORY = "memory"  # memory limit reached
-    KILLED = "killed"  # died by a signal that was not one of the limits
+    OUTPUT_LIMIT = "output_limit"  # printed more than the server lets through, and was killed for it
+    CRASHED = "crashed"  # died by its own fault: segmentation fault, abort and the like
+    KILLED = "killed"  # died by another signal that was not one of the limits
     REFUSED = "refused"  # the server's code policy did not let it run
     UNAVAILABLE = "unavailable"  # the sandbox could not be reached or failed itself
 

@@ -1,5 +1,6 @@
 """SandboxFusion's HTTP contract (``POST /run_code``) to and from our types, for both ends of the wire."""
 
+import json
 import math
 import random
 from collections.abc import Mapping
@@ -11,11 +12,24 @@ from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 RUN_PATH = "/run_code"
 PING_PATH = "/v1/ping"
 HEALTH_PATH = "/health"
-# The service itself may answer differently in a moment; any other code is final.
-RETRY_CODES = frozenset({502, 503, 504})
-_SERVED = frozenset({"Success", "Failed"})
-# SandboxFusion leaves the message of a failed run empty, so this one tells a refusal from a failure.
-_REFUSED = "refused by the code policy"
+METRICS_PATH = "/metrics"
+TOKEN_VARIABLE = "RETOOL_SANDBOX_TOKEN"
+# Seconds that the caller still waits, queue included; a server may give up when they are over.
+PATIENCE_HEADER = "X-Request-Timeout"
+REQUEST_ID_HEADER = "X-Request-ID"
+BUSY_CODE = 503  # the only answer after which a call is sent again
+_DENIED_CODES = (401, 403)
+_SERVED = ("Success", "Failed")
+# SandboxFusion leaves the message of a failed run empty, so that these can say what its fields do not.
+_MESSAGES = {
+    ExecutionStatus.REFUSED: "refused by the code policy",
+    ExecutionStatus.OUTPUT_LIMIT: "stopped at the output limit",
+    ExecutionStatus.MEMORY: "stopped at the memory limit",
+    ExecutionStatus.CRASHED: "crashed",
+    ExecutionStatus.KILLED: "killed",
+    ExecutionStatus.ERROR: "ended with an error",
+}
+_STATUSES = {message: status for status, message in _MESSAGES.items()}
 
 
 def request_body(code: str, timeout: float, memory_limit_mb: int, stdin: str | None = None) -> dict[str, Any]:
@@ -49,7 +63,8 @@ def response_body(result: ExecutionResult, files: Mapping[str, str]) -> dict[str
         "stdout": result.stdout,
         "stderr": result.stderr,
     }
-    message = _REFUSED if result.status is ExecutionStatus.REFUSED else ""
+    plain = timed_out or result.status is status_of_exit(result.return_code or 0, result.stderr)
+    message = "" if plain else _MESSAGES.get(result.status, "")
     return _answer("Success" if result.ok else "Failed", message, run, files)
 
 
@@ -68,6 +83,8 @@ def _answer(
 
 def parse_response(code: int, body: Any) -> ExecutionResult:
     """Result out of an HTTP status code and decoded JSON; anything unexpected is UNAVAILABLE."""
+    if code in _DENIED_CODES:  # the body may repeat what was sent
+        return unavailable(f"HTTP {code}: the sandbox wants its token: set {TOKEN_VARIABLE} to the server's")
     if code != 200:
         return unavailable(f"HTTP {code}: {str(body)[:300]}")
     run = body.get("run_result") if isinstance(body, dict) else None
@@ -79,17 +96,33 @@ def parse_response(code: int, body: Any) -> ExecutionResult:
     if run.get("status") == "TimeLimitExceeded":
         status, return_code = ExecutionStatus.TIMEOUT, None
     elif run.get("status") == "Finished" and isinstance(return_code, int):
-        refused = body.get("message") == _REFUSED
-        status = ExecutionStatus.REFUSED if refused else status_of_exit(return_code, stderr)
+        status = _STATUSES.get(str(body.get("message"))) or status_of_exit(return_code, stderr)
     else:
         return unavailable(f"the sandbox failed: run status {run.get('status')!r}")
     return ExecutionResult(status, stdout, stderr, return_code, _seconds(run.get("execution_time")))
 
 
 def _seconds(value: Any) -> float:
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return float(value)
-    return 0.0
+    try:
+        seconds = float(value) if isinstance(value, (int, float)) else 0.0
+    except OverflowError:  # JSON knows integers of any length
+        return 0.0
+    return seconds if math.isfinite(seconds) else 0.0
+
+
+def decode(content: bytes | bytearray) -> object:
+    """JSON, or the text where there is none."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return content.decode("utf-8", "replace")
+
+
+def ping_problem(code: int, body: object) -> str:
+    """What is wrong with the answer to a ping; empty when nothing is."""
+    if code != 200:
+        return f"HTTP {code} to {PING_PATH}"
+    return "" if body == "pong" else f"{PING_PATH} was not answered with pong: no sandbox?"
 
 
 def unavailable(message: str, seconds: float = 0.0) -> ExecutionResult:

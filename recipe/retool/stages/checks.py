@@ -7,7 +7,7 @@ from typing import Any
 from recipe.retool.errors import ConfigError
 from recipe.retool.reward.score import RewardSettings
 
-OWN_REWARD = "pkg://recipe.retool.retool"
+OWN_REWARD = ("pkg://recipe.retool.retool", "recipe/retool/retool.py")  # verl 0.9, verl 0.6
 
 
 def check_reward(values: dict[str, Any]) -> None:
@@ -16,8 +16,8 @@ def check_reward(values: dict[str, Any]) -> None:
     Raises:
         ConfigError: Names the key.
     """
-    reward = values["reward"]["custom_reward_function"]
-    if reward["path"] == OWN_REWARD:
+    reward = values.get("reward", values)["custom_reward_function"]
+    if str(reward["path"]).endswith(OWN_REWARD):
         RewardSettings.from_kwargs(reward.get("reward_kwargs") or {}, strict=True)
 
 
@@ -48,7 +48,11 @@ def check_micro_batch(values: dict[str, Any]) -> None:
     Raises:
         ConfigError: Names the keys and a micro-batch that fits.
     """
-    data, ranks = values["data"], values["trainer"]["n_gpus_per_node"] * values["trainer"]["nnodes"]
+    trainer, data = values["trainer"], values["data"]
+    # Ranks that share a sequence share its batch too.
+    ranks = (
+        trainer["n_gpus_per_node"] * trainer["nnodes"] // values["engine"]["ulysses_sequence_parallel_size"]
+    )
     batch, micro = data["train_batch_size"], data["micro_batch_size_per_gpu"]
     share = batch // ranks
     if batch % ranks:

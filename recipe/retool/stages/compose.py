@@ -16,12 +16,13 @@ from recipe.retool.errors import ConfigError
 from recipe.retool.stages.commands import home
 
 
-def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
+def compose_config(name: str, overrides: Sequence[str], verl_config: Path | None = None) -> DictConfig:
     """Compose ``configs/<name>.yaml`` over verl's own config, as verl's entry points do.
 
     Args:
         name: "retool_ppo" or "retool_sft".
         overrides: Hydra overrides.
+        verl_config: Folder of verl's config; default: that of the installed verl.
 
     Raises:
         ConfigError: Hydra's message, with the key that is unknown or ill-formed.
@@ -30,7 +31,7 @@ def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(config_dir=str(home() / "configs"), version_base=None):
-            path = f"hydra.searchpath=[file://{_verl_config()}]"
+            path = f"hydra.searchpath=[file://{verl_config or _verl_config()}]"
             return compose(name, overrides=[path, *overrides])
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"configs/{name}.yaml: {error}") from error

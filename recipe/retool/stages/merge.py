@@ -46,8 +46,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--no-check", action="store_true", help="skip the reload and the comparison of logits"
     )
+    parser.add_argument("--dry-run", action="store_true", help="print verl's command and stop")
     args = parser.parse_args(argv)
     output = args.output or args.checkpoints.resolve().parent / "hf"
+    if args.dry_run:
+        say(merge_command(find_checkpoint(args.checkpoints, args.step).folder, output).shell())
+        return 0
     run_merge(args.checkpoints, output, args.step, check=not args.no_check)
     return 0
 

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.retool.stages.arguments import engine_arguments, engine_parser
-from recipe.retool.stages.checks import check_batch, check_reward
+from recipe.retool.stages.choices import choices_of, model_path, resolve_auto
 from recipe.retool.stages.commands import assign, ppo_command
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
+from recipe.retool.stages.detection import tell_detection, write_detection
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
+from recipe.retool.stages.preflight import (
+    before_composing,
+    check_rl,
+    check_rl_data,
+    check_sandbox_url,
+    tell_rl_estimate,
+)
 from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import RlProgress, say
 from recipe.retool.stages.sandbox_watch import SandboxWatch, working_sandbox
@@ -41,7 +49,7 @@ class RlRun:
 def rl_parser(verb: str) -> argparse.ArgumentParser:
     """Parser of ``rl`` and ``evaluate``."""
     parser = engine_parser(verb)
-    parser.add_argument("--sandbox-url", help="a running sandbox; without it one is started for the run")
+    parser.add_argument("--sandbox-url", help="running sandboxes (commas); without it one is started")
     return parser
 
 
@@ -61,14 +69,16 @@ def run_rl(
         overrides: Hydra overrides of configs/retool_ppo.yaml.
         folder: Run folder.
         sandbox_url: A running sandbox; None starts one for the time of the run.
-        dry_run: Print the command and stop.
+        dry_run: Print the command and an estimate of its memory, and stop.
 
     Raises:
-        ConfigError: The config does not compose, or names a file that does not exist.
+        ConfigError: The config does not compose, cannot work, or names a file that does not exist.
         SandboxError: No working sandbox.
         StageError: The engine failed.
     """
     run = RlRun(folder.resolve())
+    overrides, detection = resolve_auto(model_path(overrides, "actor_rollout_ref.model.path"))
+    chosen = choices_of(overrides)
     words = [
         assign("trainer.default_local_dir", run.checkpoints),
         assign("trainer.rollout_data_dir", run.folder / "rollouts"),
@@ -76,15 +86,21 @@ def run_rl(
         assign("hydra.run.dir", run.folder / "hydra"),
         *overrides,
     ]
-    if dry_run:
-        say(ppo_command(words, {"RETOOL_SANDBOX_URL": sandbox_url or "http://127.0.0.1:PORT"}).shell())
-        return run
+    before_composing("rl", chosen, overrides)
+    tell_detection(detection)
     config = compose_config("retool_ppo", words)
     values = resolved(config)
+    check_rl(chosen, values)
+    if dry_run:
+        say(ppo_command(words, {"RETOOL_SANDBOX_URL": sandbox_url or "http://127.0.0.1:PORT"}).shell())
+        tell_rl_estimate(chosen, values, details=True)
+        return run
     check_paths(values, PATH_KEYS)
-    check_reward(values)
-    check_batch(values)
+    check_rl_data(values)
+    check_sandbox_url(values, sandbox_url)
+    tell_rl_estimate(chosen, values, details=False)
     write_resolved(config, run.folder / "config.yaml")
+    write_detection(detection, run.folder)
     with working_sandbox(sandbox_url, run.folder / "sandbox.log") as sandbox:
         _train(run, words, sandbox)
     return run

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recipe.retool.errors import ConfigError
 from recipe.retool.stages.arguments import engine_arguments
-from recipe.retool.stages.checks import check_micro_batch
+from recipe.retool.stages.choices import choices_of, resolve_auto
 from recipe.retool.stages.commands import assign, sft_command, sft_overrides
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
+from recipe.retool.stages.detection import tell_detection, write_detection
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
+from recipe.retool.stages.preflight import before_composing, check_sft, tell_sft_estimate
 from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import SftProgress, say
 
@@ -54,24 +57,36 @@ def run_sft(overrides: Sequence[str], folder: Path, dry_run: bool = False) -> Sf
         assign("trainer.default_local_dir", run.checkpoints),
         assign("hydra.run.dir", run.folder / "hydra"),
     ]
+    overrides, detection = resolve_auto(overrides)
+    chosen = choices_of(overrides)
     words = sft_overrides([*own, *overrides])
+    before_composing("sft", chosen, overrides)
+    tell_detection(detection)
     metrics = run.folder / "metrics"
     config = compose_config("retool_sft", words)
     values = resolved(config)
-    ranks = values["trainer"]["n_gpus_per_node"]
-    if not isinstance(ranks, int) or ranks < 1:
-        raise ConfigError(f"trainer.n_gpus_per_node={ranks}: must be a whole number of ranks")
-    check_micro_batch(values)
+    ranks, nodes = (_whole(values, key) for key in ("n_gpus_per_node", "nnodes"))
+    check_sft(chosen, values)
     if dry_run:
-        say(sft_command(words, ranks, {}).shell())
+        say(sft_command(words, ranks, {}, nodes).shell())
+        tell_sft_estimate(chosen, values, details=True)
         return run
     check_paths(values, ["data.train_files", "model.path"])
+    tell_sft_estimate(chosen, values, details=False)
     write_resolved(config, run.folder / "config.yaml")
+    write_detection(detection, run.folder)
     attempt = attempt_file(metrics)
-    command = sft_command(words, ranks, {"VERL_FILE_LOGGER_PATH": str(attempt)})
+    command = sft_command(words, ranks, {"VERL_FILE_LOGGER_PATH": str(attempt)}, nodes)
     (run.folder / "command.sh").write_text(command.shell() + "\n")
     try:
         run_engine("SFT", command.argv, command.env, run.folder / "engine.log", SftProgress(attempt))
     finally:
         merge_attempts(metrics, run.folder / "metrics.jsonl")
     return run
+
+
+def _whole(values: dict[str, Any], key: str) -> int:
+    number = values["trainer"][key]
+    if not isinstance(number, int) or number < 1:
+        raise ConfigError(f"trainer.{key}={number}: must be a whole number, 1 or more")
+    return number

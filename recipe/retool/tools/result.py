@@ -71,7 +71,7 @@ def _note(result: ExecutionResult) -> str:
         return "[stopped: the time limit was reached]"
     if result.status is ExecutionStatus.MEMORY:
         return "[stopped: the memory limit was reached]"
-    if result.status is ExecutionStatus.KILLED:
+    if result.status in (ExecutionStatus.KILLED, ExecutionStatus.CRASHED):
         return f"[stopped: killed by {_signal_name(result.return_code)}]"
     if result.status is ExecutionStatus.ERROR and not result.stderr.strip():
         return f"[exit code {result.return_code}]"

@@ -12,6 +12,7 @@ from typing import Any
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.experimental.agent_loop.tool_agent_loop import ToolAgentLoop
 
+from recipe.retool.verl_ext.bridge import fields_of, trajectory, turns_for_the_reward
 from recipe.retool.verl_ext.tool import STATS_FIELD, new_stats
 
 CALL_TAG = "<tool_call>"
@@ -22,18 +23,20 @@ class ReToolAgentLoop(ToolAgentLoop):
 
     async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> AgentLoopOutput:
         """One trajectory; see ``ToolAgentLoop.run`` (verl/experimental/agent_loop/tool_agent_loop.py)."""
-        output = await super().run(sampling_params, **kwargs)
+        with trajectory({}) as own:
+            output = await super().run(sampling_params, **kwargs)
         turns = [self.tokenizer.decode(ids) for ids in model_turns(output.response_ids, output.response_mask)]
-        stats = output.extra_fields.pop(STATS_FIELD, None) or new_stats()
+        stats = output.extra_fields.pop(STATS_FIELD, None) or own.get(STATS_FIELD) or new_stats()
         fields = trajectory_fields("\n".join(turns), stats, len(output.response_ids), self.response_length)
-        output.extra_fields.update(fields)
+        output.extra_fields.update({**fields, **turns_for_the_reward(self, output)})
         return output
 
-    async def _call_tool(self, tool_call: Any, tools_kwargs: dict[str, Any], agent_data: Any) -> Any:
+    async def _call_tool(self, tool_call: Any, tools_kwargs: dict[str, Any], *more: Any) -> Any:
         """Count a call of a tool that does not exist; verl answers it with a text to the model."""
-        if tool_call.name not in self.tools:
-            agent_data.extra_fields.setdefault(STATS_FIELD, new_stats())["unknown"] += 1
-        return await super()._call_tool(tool_call, tools_kwargs, agent_data)
+        fields = fields_of(more[0] if more else None)
+        if tool_call.name not in self.tools and fields is not None:
+            fields.setdefault(STATS_FIELD, new_stats())["unknown"] += 1
+        return await super()._call_tool(tool_call, tools_kwargs, *more)
 
 
 def model_turns(ids: list[int], mask: list[int]) -> list[list[int]]:

@@ -5,6 +5,7 @@ from typing import Any
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
 from recipe.retool.errors import ConfigError, DataError
+from recipe.retool.verl_ext.bridge import tool_source
 
 REQUIRED_COLUMNS = ("prompt", "data_source", "reward_model")
 
@@ -23,8 +24,8 @@ class CustomRLHFDataset(RLHFDataset):
     """
 
     def _read_files_and_tokenize(self) -> None:
-        if (self.tool_config_path or self.function_tool_path) and self.tool_schemas is None:
-            where = self.tool_config_path or self.function_tool_path
+        where = tool_source(self)
+        if where and self.tool_schemas is None:
             raise ConfigError(f"the tools of {where} do not load (reason in the log above)")
         super()._read_files_and_tokenize()
         missing = [name for name in REQUIRED_COLUMNS if name not in self.dataframe.column_names]

@@ -16,6 +16,7 @@ from recipe.retool.sandbox.types import ExecutionStatus
 from recipe.retool.tools.interpreter import BAD_ARGUMENTS, ToolOutcome
 from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA
 from recipe.retool.tools.settings import InterpreterSettings
+from recipe.retool.verl_ext.bridge import fields_of
 
 STATS_FIELD = "tool_stats"
 _COUNTER_OF = {
@@ -24,7 +25,7 @@ _COUNTER_OF = {
     ExecutionStatus.UNAVAILABLE.value: "unavailable",
     BAD_ARGUMENTS: "bad_arguments",
 }
-_OTHER_COUNTER = "errors"  # exception, memory limit, killed, refused: the program's own fault
+_OTHER_COUNTER = "errors"  # exception, memory or output limit, crashed, killed, refused: its own fault
 
 
 class CodeInterpreterTool(BaseTool):
@@ -58,8 +59,8 @@ class CodeInterpreterTool(BaseTool):
             The response, a step reward of 0 and metrics of the call.
         """
         outcome = await self._interpreter.call(parameters)
-        fields = getattr(kwargs.get("agent_data"), "extra_fields", None)
-        if isinstance(fields, dict):  # verl before 0.7 passes no agent_data
+        fields = fields_of(kwargs.get("agent_data"))
+        if fields is not None:
             count(fields.setdefault(STATS_FIELD, new_stats()), outcome)
         metrics = {"kind": outcome.kind, "seconds": outcome.seconds, "code_lines": outcome.code_lines}
         return ToolResponse(text=outcome.text), 0.0, metrics

@@ -64,7 +64,6 @@ def builder(cell: Cell, sock: socket.socket) -> Callable[[Task], tuple[str, str]
             if job.flags & HAS_STDIN:
                 dup2(fds[-1], 0)
             setpgid(0, 0)
-            nice(NICE)
             mkdir(folder, 0o700)
             chown(folder, uid, uid)
             become(uid)
@@ -79,6 +78,7 @@ def builder(cell: Cell, sock: socket.socket) -> Callable[[Task], tuple[str, str]
             if job.flags & HAND_OUT:
                 hand_out(sock, job.number)
             put_limits(job.rlimits)
+            nice(NICE)  # last: others must not wait for walls behind programs that spin
             locks(cage(folder))
         except (OSError, ValueError) as error:
             sock.send(text_packet(BROKEN, job.number, str(error)))

@@ -26,10 +26,8 @@ class Quarters:
 
     def __init__(self, kinds: int) -> None:
         self.replicas = min(_MOST_REPLICAS, max(1, usable_cores() // 3))
-        half = (
-            (LAST + 1 - FIRST) // BLOCK // 2
-        )  # the other half is for fork servers that take over, and others'
-        self._blocks = max(1, min(_MOST_BLOCKS, half // (kinds * self.replicas)))
+        most = (LAST + 1 - FIRST) // BLOCK // (kinds * self.replicas)
+        self._blocks = max(1, min(_MOST_BLOCKS, most))
         self._root = tempfile.mkdtemp(prefix="retool-sandbox-")
         os.chmod(self._root, 0o711)  # programs must get through to their own folder, but not list the others
         self._numbers = itertools.count(1)

@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from recipe.retool.sandbox.zygote import linux
-from recipe.retool.sandbox.zygote.loop import Loop, Task
+from recipe.retool.sandbox.zygote.census import Census
+from recipe.retool.sandbox.zygote.loop import CENSUS_SECONDS, Loop, Task
 from recipe.retool.sandbox.zygote.messages import BROKEN, HAND_OUT, Job, ended_packet, text_packet
 from recipe.retool.sandbox.zygote.sweep import lives, start_killer
 
@@ -27,7 +28,10 @@ class _Run:
     uid: int
     child: int
     looked_into: bool
+    memory_kb: int
+    born: float
     status: int = 0
+    too_big: bool = False
     next_kill: float = 0.0
 
 
@@ -38,9 +42,10 @@ class ContainerLoop(Loop):
         sock: Where jobs come from; the end of it is the end of the server.
         uids: Users, at least two: one for killing, the others for programs.
         broom: Descriptor to which the numbers of runs are written whose folders may be removed.
+        proc_fd: Descriptor of a ``/proc`` in which this process is seen.
     """
 
-    def __init__(self, sock: socket.socket, uids: Sequence[int], broom: int) -> None:
+    def __init__(self, sock: socket.socket, uids: Sequence[int], broom: int, proc_fd: int) -> None:
         super().__init__(sock)
         self._runs: dict[int, _Run] = {}
         self._processes: dict[int, _Run] = {}
@@ -52,6 +57,19 @@ class ContainerLoop(Loop):
         self._broom = broom
         os.set_blocking(broom, False)
         self._fork = linux.raw("fork")
+        self._census = Census(proc_fd)
+
+    def _patience(self) -> float | None:
+        self._look_at_ending()
+        return _AGAIN if self._ending else CENSUS_SECONDS if self._runs else None
+
+    def _count(self, now: float) -> None:
+        orphans = self._census.orphans(self._processes) if self._runs else {}
+        for run in self._runs.values():
+            old_enough = run.child and now - run.born > CENSUS_SECONDS
+            if old_enough and self._census.total_kb(run.child, more=orphans.get(run.uid, ())) > run.memory_kb:
+                run.too_big = True
+                self._order(run.number)
 
     def _start(self, job: Job, fds: list[int]) -> Task | None:
         if not self._free:
@@ -62,7 +80,9 @@ class ContainerLoop(Loop):
             if child == 0:
                 return Task(job, fds, uid)
             if child > 0:
-                run = _Run(job.number, uid, child, bool(job.flags & HAND_OUT))
+                run = _Run(
+                    job.number, uid, child, bool(job.flags & HAND_OUT), job.memory_mb << 10, time.monotonic()
+                )
                 self._runs[job.number] = self._processes[child] = run
                 return None
             why = f"cannot start a process: {linux.failure('fork')}"
@@ -92,9 +112,11 @@ class ContainerLoop(Loop):
                     self._killer = 0
                 elif run := self._processes.pop(pid, None):  # else an orphan that a program left
                     run.child, run.status = 0, os.waitstatus_to_exitcode(status)
-                    self._ending.append(run)
-        self._ending = [run for run in self._ending if not self._ends(run)]
-        self._patience = _AGAIN if self._ending else None
+                    self._ending.append(run)  # looked at before the next wait
+
+    def _look_at_ending(self) -> None:
+        if self._ending:
+            self._ending = [run for run in self._ending if not self._ends(run)]
 
     def _ends(self, run: _Run) -> bool:
         """True when nothing of a run is alive any more; else have it killed."""
@@ -112,7 +134,7 @@ class ContainerLoop(Loop):
 
     def _end(self, run: _Run) -> None:
         del self._runs[run.number]
-        self._sock.send(ended_packet(run.number, run.status))
+        self._sock.send(ended_packet(run.number, run.status, run.too_big))
         # Used again as late as can be, for the folders of its last program may still be there.
         self._free.append(run.uid)
         if run.looked_into:

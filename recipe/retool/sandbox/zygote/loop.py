@@ -3,11 +3,14 @@
 import os
 import select
 import socket
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from recipe.retool.sandbox.zygote import linux
 from recipe.retool.sandbox.zygote.messages import Job, command_of, receive
+
+CENSUS_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -38,23 +41,27 @@ class Loop(ABC):
         self._poll = select.epoll()
         self._poll.register(sock, select.EPOLLIN)
         self._poll.register(self._children, select.EPOLLIN)
-        self._patience: float | None = None
+        self._next_count = 0.0
 
     def serve(self) -> Task | None:
         """Loop until the server has gone (None). In a forked child it returns what to do, at once."""
+        try:
+            return self._serve()
+        except (EOFError, ConnectionError):
+            return None
+
+    def _serve(self) -> Task:
         while True:
-            events = self._poll.poll(self._patience)
-            if not events:
-                self._reap()
-            for fd, _ in events:
+            now = time.monotonic()
+            if now >= self._next_count:
+                self._next_count = now + CENSUS_SECONDS
+                self._count(now)
+            for fd, _ in self._poll.poll(self._patience()):
                 if fd == self._children:
                     os.read(fd, 4096)
                     self._reap()
                     continue
-                try:
-                    packet, fds = receive(self._sock)
-                except (EOFError, ConnectionError):
-                    return None
+                packet, fds = receive(self._sock)
                 command = command_of(packet)
                 if isinstance(command, int):
                     self._order(command)
@@ -63,6 +70,14 @@ class Loop(ABC):
                 else:
                     for one in fds:
                         os.close(one)
+
+    @abstractmethod
+    def _patience(self) -> float | None:
+        """Most seconds to wait for the next event."""
+
+    @abstractmethod
+    def _count(self, now: float) -> None:
+        """End programs whose processes together take more than they may; called now and then."""
 
     @abstractmethod
     def _start(self, job: Job, fds: list[int]) -> Task | None:

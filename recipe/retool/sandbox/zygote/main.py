@@ -17,10 +17,19 @@ from contextlib import suppress
 from recipe.retool.sandbox.zygote import box, cell, keeper, landlock, linux, program, tree
 from recipe.retool.sandbox.zygote.container_loop import ContainerLoop
 from recipe.retool.sandbox.zygote.huge import collapse
-from recipe.retool.sandbox.zygote.messages import FAILED, HAS_STDIN, READY, Setup, setup_from, text_packet
+from recipe.retool.sandbox.zygote.messages import (
+    FAILED,
+    HAS_STDIN,
+    READY,
+    Setup,
+    receive,
+    setup_from,
+    text_packet,
+)
 from recipe.retool.sandbox.zygote.namespace_loop import NamespaceLoop
 from recipe.retool.sandbox.zygote.sweep import sweep
 
+_PRIORITY = -5
 _ALL_NAMESPACES = (
     linux.CLONE_NEWUSER
     | linux.CLONE_NEWNS
@@ -28,24 +37,29 @@ _ALL_NAMESPACES = (
     | linux.CLONE_NEWUTS
     | linux.CLONE_NEWNET
     | linux.CLONE_NEWPID
+    | linux.CLONE_NEWCGROUP
 )
 
 
 def main(argv: list[str]) -> int:
-    """Serve the socket on a descriptor. ``argv``: its number, and a :class:`Setup` as JSON."""
+    """Serve the socket on a descriptor, ``argv[0]``; its first packet is a :class:`Setup`."""
     sock = socket.socket(fileno=int(argv[0]))
-    setup = setup_from(argv[1])
+    packet, fds = receive(sock)
+    setup = setup_from(packet)
     os.umask(0o022)
     linux.set_name("retool-zygote")
+    with suppress(PermissionError):  # for root: programs that spin must not keep others from starting
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # see linux.init_maker
     prefixes = tree.visible(setup.prefixes)
     try:
-        for group in setup.groups:
+        groups, locks = fds[: len(fds) - setup.locks], fds[len(fds) - setup.locks :]
+        for group in groups:
             os.write(group, b"0")
             os.close(group)
         proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         if setup.uids:
-            return _without_namespaces(sock, setup, proc_fd, prefixes)
+            return _without_namespaces(sock, setup, locks, proc_fd, prefixes)
         root = _enter_namespaces(prefixes, setup.uid, proc_fd)
         inner = os.fork()
     except OSError as error:
@@ -113,7 +127,9 @@ def _inside(sock: socket.socket, setup: Setup, root: str, proc_fd: int, prefixes
     become(enter(task), bool(task.job.flags & HAS_STDIN))
 
 
-def _without_namespaces(sock: socket.socket, setup: Setup, proc_fd: int, prefixes: list[str]) -> int:
+def _without_namespaces(
+    sock: socket.socket, setup: Setup, locks: list[int], proc_fd: int, prefixes: list[str]
+) -> int:
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
     os.setgroups([])
@@ -127,7 +143,7 @@ def _without_namespaces(sock: socket.socket, setup: Setup, proc_fd: int, prefixe
         os.close(broom)
         return keeper.keep(inner, ears, setup.folder, uids)
     os.close(ears)
-    for lock in setup.locks:
+    for lock in locks:
         os.close(lock)
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -136,7 +152,7 @@ def _without_namespaces(sock: socket.socket, setup: Setup, proc_fd: int, prefixe
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         loaded = _preload(setup)
-        loop = ContainerLoop(sock, uids, broom)
+        loop = ContainerLoop(sock, uids, broom, proc_fd)
         walls = cell.Cell(prefixes, bytes.fromhex(setup.filter), proc_fd, setup.folder)
         enter = cell.builder(walls, sock)
         become = program.prepare(tree.CODE, setup.path)

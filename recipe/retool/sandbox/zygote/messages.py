@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 
 PACKET = 1 << 17
 INLINE = 1 << 16  # longer programs travel in a file of memory
-_MOST_FDS = 4
-_JOB = struct.Struct("<cI5qB")
+_MOST_FDS = 8
+_JOB = struct.Struct("<cI5qIB")
 _HEAD = struct.Struct("<cI")
-_DONE = struct.Struct("<cIi")
+_DONE = struct.Struct("<cIi?")
 _KILL, _START, _FORGET = b"K", b"J", b"O"
 READY, FAILED, ENDED, BROKEN, FOLDER = b"R", b"F", b"D", b"E", b"W"
 HAND_OUT, HAS_FILES, HAS_STDIN = 1, 2, 4
@@ -29,6 +29,7 @@ class Job:
     Attributes:
         number: Names the run in later packets.
         rlimits: Address space, CPU seconds, file size, open files, processes; -1 leaves one alone.
+        memory_mb: Most memory in MiB of all its processes together.
         flags: HAND_OUT: send a descriptor of the working directory. HAS_FILES: a descriptor of a JSON object
             with ``code`` and ``files`` (relative path to base64) comes along, and ``code`` here is empty.
             HAS_STDIN: a descriptor for standard input comes along.
@@ -37,13 +38,16 @@ class Job:
 
     number: int
     rlimits: tuple[int, ...]
+    memory_mb: int
     flags: int
     code: bytes
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a fork server is told on its command line.
+    """What a fork server is told first: not on a command line, which others can see.
+
+    Descriptors of the control groups to enter come along, and the ``locks``.
 
     Attributes:
         path: ``sys.path`` of the programs.
@@ -52,9 +56,8 @@ class Setup:
         filter: Hexadecimal text of a compiled seccomp filter; empty for none.
         uid: User to become when started as root.
         scratch_mb: Size of a program's writable file system in MiB.
-        groups: Descriptors of the control groups to enter.
         uids: Without namespaces: users of its own, the first for itself and one for each program.
-        locks: Descriptors that keep these users claimed.
+        locks: How many of the descriptors, the last ones, keep these users claimed.
         folder: Without namespaces: a folder to make, for those of the programs.
     """
 
@@ -64,29 +67,37 @@ class Setup:
     filter: str
     uid: int
     scratch_mb: int
-    groups: tuple[int, ...]
     uids: tuple[int, ...] = ()
-    locks: tuple[int, ...] = ()
+    locks: int = 0
     folder: str = ""
 
 
-def setup_to_json(setup: Setup) -> str:
-    """Text of a setup."""
-    return json.dumps(asdict(setup))
+@dataclass(frozen=True)
+class Report:
+    """A packet from the fork server: its kind, the run that it is about, and what belongs to the kind."""
+
+    kind: bytes
+    number: int
+    status: int = 0
+    too_big: bool = False
+    text: str = ""
 
 
-def setup_from(text: str) -> Setup:
+def setup_packet(setup: Setup) -> bytes:
+    """The first packet to a fork server."""
+    return json.dumps(asdict(setup)).encode()
+
+
+def setup_from(packet: bytes) -> Setup:
     """The other way."""
-    fields = json.loads(text)
-    fields.update(
-        {name: tuple(fields[name]) for name in ("path", "prefixes", "preload", "groups", "uids", "locks")}
-    )
+    fields = json.loads(packet)
+    fields.update({name: tuple(fields[name]) for name in ("path", "prefixes", "preload", "uids")})
     return Setup(**fields)
 
 
 def job_packet(job: Job) -> bytes:
     """To the fork server: start this."""
-    return _JOB.pack(_START, job.number, *job.rlimits, job.flags) + job.code
+    return _JOB.pack(_START, job.number, *job.rlimits, job.memory_mb, job.flags) + job.code
 
 
 def kill_packet(number: int) -> bytes:
@@ -105,13 +116,19 @@ def command_of(packet: bytes) -> Job | int:
         return -int(_HEAD.unpack(packet)[1])
     if packet[:1] == _KILL:
         return int(_HEAD.unpack(packet)[1])
-    _, number, *limits, flags = _JOB.unpack_from(packet)
-    return Job(number, tuple(limits), flags, packet[_JOB.size :])
+    _, number, *limits, memory_mb, flags = _JOB.unpack_from(packet)
+    return Job(number, tuple(limits), memory_mb, flags, packet[_JOB.size :])
 
 
-def ended_packet(number: int, status: int) -> bytes:
-    """From the fork server: that run is over, all its processes are dead, and this is its exit code."""
-    return _DONE.pack(ENDED, number, status)
+def ended_packet(number: int, status: int, too_big: bool) -> bytes:
+    """From the fork server: a run is over, all its processes are dead.
+
+    Args:
+        number: Which run.
+        status: Its exit code; negative for a signal.
+        too_big: True when it was killed for the memory of its processes together.
+    """
+    return _DONE.pack(ENDED, number, status, too_big)
 
 
 def text_packet(kind: bytes, number: int, text: str) -> bytes:
@@ -119,12 +136,12 @@ def text_packet(kind: bytes, number: int, text: str) -> bytes:
     return _HEAD.pack(kind, number) + text.encode("utf-8", "replace")[:4096]
 
 
-def report_of(packet: bytes) -> tuple[bytes, int, int, str]:
-    """Kind, number of the run, exit code and text of a packet from the fork server."""
+def report_of(packet: bytes) -> Report:
+    """What a packet from the fork server says."""
     if packet[:1] == ENDED:
-        return (*_DONE.unpack(packet), "")
+        return Report(*_DONE.unpack(packet))
     kind, number = _HEAD.unpack_from(packet)
-    return kind, number, 0, packet[_HEAD.size :].decode("utf-8", "replace")
+    return Report(kind, number, text=packet[_HEAD.size :].decode("utf-8", "replace"))
 
 
 def receive(sock: socket.socket) -> tuple[bytes, list[int]]:

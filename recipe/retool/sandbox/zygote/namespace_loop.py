@@ -4,11 +4,13 @@ import ctypes
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from recipe.retool.sandbox.zygote import linux
-from recipe.retool.sandbox.zygote.loop import Loop, Task
+from recipe.retool.sandbox.zygote.census import Census
+from recipe.retool.sandbox.zygote.loop import CENSUS_SECONDS, Loop, Task
 from recipe.retool.sandbox.zygote.messages import BROKEN, Job, ended_packet, text_packet
 
 
@@ -20,8 +22,11 @@ class _Run:
     stack: linux.Stack
     net: int
     init: int
+    memory_kb: int
+    born: float
     child: int = 0
     status: int = 0
+    too_big: bool = False
 
 
 class NamespaceLoop(Loop):
@@ -45,6 +50,17 @@ class NamespaceLoop(Loop):
         self._fork = linux.raw("fork")
         self._setns = linux.raw("setns", ctypes.c_int, ctypes.c_int)
         self._dumpable = _dumpable()
+        self._census = Census(proc_fd)
+
+    def _patience(self) -> float | None:
+        return CENSUS_SECONDS if self._runs else None
+
+    def _count(self, now: float) -> None:
+        for run in self._runs.values():
+            old_enough = run.child and run.init and now - run.born > CENSUS_SECONDS
+            if old_enough and self._census.total_kb(run.child, run.init) > run.memory_kb:
+                run.too_big = True
+                os.kill(run.init, signal.SIGKILL)
 
     def _order(self, number: int) -> None:
         """Kill a run; it has no folder that would be left."""
@@ -66,7 +82,7 @@ class NamespaceLoop(Loop):
     def _start(self, job: Job, fds: list[int]) -> Task | None:
         net = self._net()
         stack = self._stacks.pop() if self._stacks else linux.Stack()
-        run = _Run(job.number, stack, net, self._make_init(stack.top))
+        run = _Run(job.number, stack, net, self._make_init(stack.top), job.memory_mb << 10, time.monotonic())
         if run.init < 0:
             error = linux.failure("clone")
             self._recycle(run)
@@ -123,7 +139,7 @@ class NamespaceLoop(Loop):
             if not run.child and not run.init:
                 self._recycle(run)
                 if self._runs.pop(run.number, None) is not None:
-                    self._sock.send(ended_packet(run.number, run.status))
+                    self._sock.send(ended_packet(run.number, run.status, run.too_big))
 
     def _recycle(self, run: _Run) -> None:
         self._stacks.append(run.stack)

@@ -35,7 +35,6 @@ print(json.dumps({
     "read-only root": wall == "Read-only file system",
     "no host files": not os.path.exists("/var"),
     "landlock": no_tcp() == errno.EACCES,
-    "cgroup": "retool-sandbox-" in open("/proc/self/cgroup").read(),
 }))
 """
 
@@ -85,10 +84,9 @@ async def _probe(python: str) -> Isolation:
         if "/proc/self" in result.stderr:
             return Isolation(("namespaces",), (("/proc", _NO_PROC),), works=True)
         return _nothing(result.stderr.strip()[-200:] or result.status.value)
-    return _judge(
-        json.loads(result.stdout),
-        {"seccomp": runner.no_filter, "cgroup": runner.no_cgroup, "landlock": _NO_LANDLOCK},
-    )
+    # A program cannot see its group, but a fork server that cannot enter it does not start.
+    seen = {**json.loads(result.stdout), "cgroup": not runner.no_cgroup}
+    return _judge(seen, {"seccomp": runner.no_filter, "cgroup": runner.no_cgroup, "landlock": _NO_LANDLOCK})
 
 
 def _judge(seen: dict[str, Any], reasons: dict[str, str]) -> Isolation:

@@ -22,13 +22,14 @@ from recipe.retool.sandbox.zygote.messages import (
     FOLDER,
     READY,
     Job,
+    Report,
     Setup,
     forget_packet,
     job_packet,
     kill_packet,
     receive,
     report_of,
-    setup_to_json,
+    setup_packet,
 )
 from recipe.retool.sandbox.zygote.tree import WORK
 from recipe.retool.sandbox.zygote.uids import Claim
@@ -84,7 +85,7 @@ class Zygote:
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setblocking(False)
         self._claim = claim
-        uids, locks = (claim.uids, tuple(claim.locks)) if claim else ((), ())
+        uids, locks = (claim.uids, claim.locks) if claim else ((), ())
         setup = Setup(
             interpreter.path,
             interpreter.prefixes,
@@ -92,13 +93,13 @@ class Zygote:
             bpf.hex(),
             NOBODY,
             scratch_mb,
-            tuple(groups),
             uids,
-            locks,
+            len(locks),
             folder,
         )
         try:
-            self._process = _start(interpreter.executable, theirs, setup)
+            socket.send_fds(self._sock, [setup_packet(setup)], [*groups, *locks])
+            self._process = _start(interpreter.executable, theirs)
         except OSError:
             self._sock.close()
             raise
@@ -106,7 +107,7 @@ class Zygote:
             theirs.close()
         self.ready: asyncio.Future[Ready] = self._loop.create_future()
         self.ready.add_done_callback(_seen)
-        self._calls: dict[int, asyncio.Future[int]] = {}
+        self._calls: dict[int, asyncio.Future[Report]] = {}
         self._folders: dict[int, int] = {}
         self.lost = ""
         self._loop.add_reader(self._sock, self._read)
@@ -121,9 +122,9 @@ class Zygote:
         """Number of programs that run."""
         return len(self._calls)
 
-    async def submit(self, job: Job, fds: list[int]) -> "asyncio.Future[int]":
-        """Start a program; the future gives its exit code, BrokenRun or ZygoteLost."""
-        call: asyncio.Future[int] = self._loop.create_future()
+    async def submit(self, job: Job, fds: list[int]) -> "asyncio.Future[Report]":
+        """Start a program; the future gives the report of its end, BrokenRun or ZygoteLost."""
+        call: asyncio.Future[Report] = self._loop.create_future()
         call.add_done_callback(_seen)
         self._calls[job.number] = call
         try:
@@ -202,28 +203,29 @@ class Zygote:
     def _read(self) -> None:
         try:
             packet, fds = receive(self._sock)
-            self._take(*report_of(packet), fds)
+            self._take(report_of(packet), fds)
         except BlockingIOError:
             return
         except (EOFError, OSError, ValueError, struct.error):
             return self.close("it died")
 
-    def _take(self, kind: bytes, number: int, status: int, text: str, fds: list[int]) -> None:
+    def _take(self, report: Report, fds: list[int]) -> None:
+        kind, number = report.kind, report.number
         if kind == FOLDER and number in self._calls:
             self._folders[number] = fds.pop()
         for fd in fds:  # it has no other to give
             os.close(fd)
         if kind == READY:
-            ready = json.loads(text)
+            ready = json.loads(report.text)
             self.ready.set_result(Ready(tuple(ready["preloaded"]), ready["proc"], ready["memory_mb"]))
         elif kind == FAILED:
-            self.close(text)
+            self.close(report.text)
         elif kind == BROKEN:
-            self._settle(number, BrokenRun(text))
+            self._settle(number, BrokenRun(report.text))
         elif kind == ENDED:
-            self._settle(number, status)
+            self._settle(number, report)
 
-    def _settle(self, number: int, end: int | BrokenRun) -> None:
+    def _settle(self, number: int, end: Report | BrokenRun) -> None:
         call = self._calls.pop(number, None)
         if call is not None and not call.done():
             if isinstance(end, BrokenRun):
@@ -232,19 +234,19 @@ class Zygote:
                 call.set_result(end)
 
 
-def _start(python: str, sock: socket.socket, setup: Setup) -> "subprocess.Popen[bytes]":
+def _start(python: str, sock: socket.socket) -> "subprocess.Popen[bytes]":
     # Nothing of the server's environment but PATH, LD_LIBRARY_PATH and TZ.
     # LD_BIND_NOW: what is bound late is bound again in each child, in a page that has to be copied for it.
     env = {**environment(WORK, os.environ.items()), "PYTHONPATH": str(_ROOT), "LD_BIND_NOW": "1"}
     fd = sock.fileno()
     return subprocess.Popen(
-        [python, "-s", "-S", "-B", "-m", _MODULE, str(fd), setup_to_json(setup)],
+        [python, "-s", "-S", "-B", "-m", _MODULE, str(fd)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=None if sys.stderr is None else 2,
         env=env,
         cwd="/",
-        pass_fds=[fd, *setup.groups, *setup.locks],
+        pass_fds=[fd],
         start_new_session=True,
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import os
 import signal
 import sys
@@ -17,14 +18,15 @@ from recipe.retool.sandbox.zygote.container import Quarters
 from recipe.retool.sandbox.zygote.files import fetch
 from recipe.retool.sandbox.zygote.fleet import Fleet
 from recipe.retool.sandbox.zygote.kinds import KINDS, Kind
-from recipe.retool.sandbox.zygote.messages import HAND_OUT, Job
+from recipe.retool.sandbox.zygote.messages import HAND_OUT, Job, Report
 from recipe.retool.sandbox.zygote.process import BrokenRun, Zygote, ZygoteLost
 from recipe.retool.sandbox.zygote.seccomp import compiled_filter
 from recipe.retool.sandbox.zygote.wires import Wires
 
+logger = logging.getLogger(__name__)
 _KILL_SECONDS = 5.0
 _STUCK = f"it did not end a program in {_KILL_SECONDS:g} s"
-_NO_MEMORY = "\nMemoryError: killed by the kernel, for its processes together took too much memory"
+_NO_MEMORY = "\nMemoryError: killed, for its processes together took too much memory"
 _SLACK_MB = 64
 _MIB = 1 << 20
 
@@ -32,7 +34,7 @@ _MIB = 1 << 20
 class ZygoteRunner:
     """Runs every program in a child of a fork server, in namespaces or at least as a user of its own.
 
-    A fork server that dies or stops answering is replaced; its calls end as UNAVAILABLE.
+    A fork server that dies or stops answering is replaced, and its programs are run once more.
 
     Args:
         limits: Bounds of a run.
@@ -70,13 +72,18 @@ class ZygoteRunner:
         for name in (*request.files, *request.fetch_files):
             confined(name)
         started = time.monotonic()
-        try:
-            zygote = await self.fleet.zygote_for(request.code)
-            return await self._execute(zygote, request)
-        except (ZygoteLost, BrokenRun) as error:
-            seconds = time.monotonic() - started
-            result = ExecutionResult(ExecutionStatus.UNAVAILABLE, message=str(error), seconds=seconds)
-            return RunOutcome(result)
+        for place in ("first", "second"):
+            try:
+                zygote = await self.fleet.zygote_for(request.code)
+                return await self._execute(zygote, request)
+            except ZygoteLost as error:  # not the program's doing, which cannot reach it
+                logger.warning("%s try to run a program: %s", place, error)
+                reason = str(error)
+            except BrokenRun as error:
+                reason = str(error)
+                break
+        seconds = time.monotonic() - started
+        return RunOutcome(ExecutionResult(ExecutionStatus.UNAVAILABLE, message=reason, seconds=seconds))
 
     async def aclose(self) -> None:
         """Kill every program and the fork servers."""
@@ -104,15 +111,19 @@ class ZygoteRunner:
                 if wires.flags & HAND_OUT:
                     zygote.forget(number)
             stdout, stderr = wires.texts()
-        if call.result() == -signal.SIGKILL and self._group is not None and self._group.killed():
+        end = call.result()
+        killed = end.status == -signal.SIGKILL and self._group is not None and self._group.killed()
+        if end.too_big or killed:
             stderr += _NO_MEMORY
-        return RunOutcome(result_of(call.result(), in_time, stdout, stderr, seconds), files)
+        result = result_of(end.status, in_time, stdout, stderr, seconds, wires.flooded)
+        return RunOutcome(result, files)
 
     def _job(self, number: int, zygote: Zygote, request: RunRequest, timeout: float, wires: Wires) -> Job:
+        memory_mb = self._limits.memory(request.memory_limit_mb) + _SLACK_MB
         memory, *others = self._limits.rlimits(timeout, request.memory_limit_mb, self._limits.processes)
         # What the preloaded modules take is there before the program asks for anything.
         memory += max(0, zygote.ready.result().memory_mb + _SLACK_MB - BASE_MB) * _MIB
-        return Job(number, (memory, *others), wires.flags, wires.code)
+        return Job(number, (memory, *others), memory_mb, wires.flags, wires.code)
 
 
 async def _fetch(folder: int, names: tuple[str, ...]) -> dict[str, bytes]:
@@ -122,7 +133,7 @@ async def _fetch(folder: int, names: tuple[str, ...]) -> dict[str, bytes]:
         os.close(folder)
 
 
-async def _end(zygote: Zygote, number: int, call: "asyncio.Future[int]", timeout: float) -> bool:
+async def _end(zygote: Zygote, number: int, call: "asyncio.Future[Report]", timeout: float) -> bool:
     """Wait until nothing of the run is alive; True when it ended by itself.
 
     A timer and one future, not ``asyncio.wait_for``: at hundreds of runs a second each task counts.
@@ -135,23 +146,15 @@ async def _end(zygote: Zygote, number: int, call: "asyncio.Future[int]", timeout
         late = True
         zygote.kill(number)
 
-    timers = [loop.call_later(timeout, end)]
-    timers.append(loop.call_later(timeout + _KILL_SECONDS, zygote.close, _STUCK))
+    timer = loop.call_later(timeout, end)
+    guard = loop.call_later(timeout + _KILL_SECONDS, zygote.close, _STUCK)
+    call.add_done_callback(lambda _: guard.cancel())
     try:
         await asyncio.shield(call)
         return not late
     except asyncio.CancelledError:
-        await _kill(zygote, number, call)
+        zygote.kill(number)
+        await asyncio.wait([call])  # not for ever: there is the guard
         raise
     finally:
-        for timer in timers:
-            timer.cancel()
-
-
-async def _kill(zygote: Zygote, number: int, call: "asyncio.Future[int]") -> None:
-    zygote.kill(number)
-    try:
-        await asyncio.wait([call], timeout=_KILL_SECONDS)
-    finally:
-        if not call.done():
-            zygote.close(_STUCK)
+        timer.cancel()

@@ -24,6 +24,7 @@ class Wires:
         theirs: The program's ends, in the order that ``messages.Job`` describes.
         flags: Flags of that job.
         code: The program itself, unless it travels in one of the descriptors.
+        flooded: It printed more than the limits let through.
     """
 
     def __init__(self, request: RunRequest, limits: Limits, on_flood: Callable[[], None]) -> None:
@@ -31,7 +32,7 @@ class Wires:
         self._on_flood = on_flood
         self._outputs = [CappedOutput(limits.output_bytes) for _ in range(2)]
         self._readers: list[PipeReader] = []
-        self._flooded = False
+        self.flooded = False
         self.theirs: list[int] = []
         self.flags = HAND_OUT if request.fetch_files else 0
         self.code = request.code.encode("utf-8", "replace")
@@ -55,8 +56,8 @@ class Wires:
             self.flags |= HAS_STDIN
 
     def _flood(self) -> None:
-        if not self._flooded:
-            self._flooded = True
+        if not self.flooded:
+            self.flooded = True
             self._on_flood()
 
     def texts(self) -> tuple[str, str]:
@@ -64,7 +65,7 @@ class Wires:
         for reader in self._readers:
             reader.drain()
         stdout, stderr = (output.text() for output in self._outputs)
-        return stdout, stderr + (flood_note(self._limits.flood_bytes) if self._flooded else "")
+        return stdout, stderr + (flood_note(self._limits.flood_bytes) if self.flooded else "")
 
     def close_theirs(self) -> None:
         """Close the program's ends here, so that their end is seen."""

@@ -1,0 +1,1 @@
+"""Measuring sandbox servers: a cheap client, the figures of a process tree, ``retool sandbox bench``."""

@@ -1,0 +1,41 @@
+"""Where verl 0.6.1 and 0.9.1 differ for the agent loop, the tool and the data set of the recipe.
+
+* 0.9.1 passes the trajectory's ``agent_data`` to the tool, 0.6.1 passes nothing. There the counters travel in
+  a context variable: verl runs each trajectory in an asyncio task, and the calls of its tools are children
+  of it.
+* 0.9.1 gives ``num_turns`` to the reward, 0.6.1 only what stands in ``extra_fields`` of the loop's output.
+* 0.9.1 knows tools from a Python file (``function_tool_path``).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+_TRAJECTORY: ContextVar[dict[str, Any] | None] = ContextVar("retool_trajectory", default=None)
+
+
+@contextmanager
+def trajectory(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Make ``fields`` those of the trajectory that runs inside."""
+    token = _TRAJECTORY.set(fields)
+    try:
+        yield fields
+    finally:
+        _TRAJECTORY.reset(token)
+
+
+def fields_of(agent_data: Any) -> dict[str, Any] | None:
+    """The extra fields of a trajectory; None outside of any."""
+    fields = getattr(agent_data, "extra_fields", None)
+    return fields if isinstance(fields, dict) else _TRAJECTORY.get()
+
+
+def turns_for_the_reward(loop: Any, output: Any) -> dict[str, Any]:
+    """``num_turns``, where verl does not give it to the reward (0.6.1: its loops have an ``init_class``)."""
+    return {"num_turns": output.num_turns} if hasattr(loop, "init_class") else {}
+
+
+def tool_source(dataset: Any) -> str | None:
+    """Where the tools of a data set come from; None when it has none."""
+    return dataset.tool_config_path or getattr(dataset, "function_tool_path", None)

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# RL (DAPO) of Qwen3-4B, from our SFT or any other checkpoint, on one Atlas 900 A2 node. Configured, not run. Usage (variables: lib.sh):
+#   MODEL_PATH=runs/sft/hf TRAIN_FILES=train.parquet VAL_FILES=val.parquet bash scripts/rl_qwen3_4b_npu.sh [key=value ...]
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+set -euo pipefail
+EXPERIMENT="${EXPERIMENT:-qwen3-4b_dapo}"
+ascend
+rl device=npu model=qwen3_4b algorithm=dapo "$@"

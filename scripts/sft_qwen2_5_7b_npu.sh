@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Cold start of Qwen2.5-7B on one Atlas 900 A2 node. Configured, not run. Usage (variables: lib.sh):
+#   bash scripts/sft_qwen2_5_7b_npu.sh [key=value ...]
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+set -euo pipefail
+EXPERIMENT="${EXPERIMENT:-multiturn-sft-qwen-2.5-7b-instruct}"
+ascend
+sft device=npu model=qwen2_5_7b "$@"
