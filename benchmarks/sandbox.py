@@ -34,6 +34,7 @@ BOMB_MIB = 128
 TOKEN = re.compile(r"token-[0-9a-f]{32}")
 # The time-out, and what a server that is late may take on top before its answer counts as lost.
 TIMEOUT, PATIENCE = 1.0, 300.0
+LEAST_SECONDS = 3.0  # of a cell: a fast server would be through its programs before it is in its stride
 
 
 @dataclass(frozen=True)
@@ -136,18 +137,20 @@ async def plain(snippet: Snippet, token: str) -> Answer:
     return Answer(ends, (await reading).decode())
 
 
-async def measure(run: Run, snippet: Snippet, clients: int, count: int) -> Cell:
-    """``count`` programs from so many clients."""
-    left = iter(range(count))
+async def measure(run: Run, snippet: Snippet, clients: int, count: int, least: float = 0.0) -> Cell:
+    """``count`` programs from so many clients, and more until ``least`` seconds are over."""
+    begun = 0
     seconds: list[float] = []
     wrong = {"lost": 0, "crossed": 0}
 
     async def client() -> None:
-        for _ in left:
+        nonlocal begun
+        while begun < count or time.perf_counter() - started < least:
+            begun += 1
             token = f"token-{uuid.uuid4().hex}"
-            started = time.perf_counter()
+            sent = time.perf_counter()
             answer = await run(snippet, token)
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.perf_counter() - sent)
             seen = set(TOKEN.findall(answer.stdout))
             wrong["crossed"] += bool(seen - {token})
             wrong["lost"] += answer.ends != snippet.ends or token not in seen
@@ -157,13 +160,15 @@ async def measure(run: Run, snippet: Snippet, clients: int, count: int) -> Cell:
     return Cell(seconds, time.perf_counter() - started, **wrong)
 
 
-def cell(run: Run, snippet: Snippet, clients: int, count: int, close: Callable[[], None]) -> Cell:
+def cell(
+    run: Run, snippet: Snippet, clients: int, count: int, close: Callable[[], None], least: float = 0.0
+) -> Cell:
     """The same in an event loop of its own, after a warm-up."""
 
     async def both() -> Cell:
         await run(snippet, "token-" + "0" * 32)
         try:
-            return await measure(run, snippet, clients, count)
+            return await measure(run, snippet, clients, count, least)
         finally:
             close()
 
@@ -185,11 +190,12 @@ def report(ways: dict[str, tuple[Run, Callable[[], None]]], args: argparse.Names
     for snippet in (one for one in SNIPPETS if one.name in args.programs):
         for clients in args.clients:
             base, count = 0.0, count_of(snippet, clients, args.quick)
+            least = 0.0 if args.quick or snippet.ends == "timeout" else LEAST_SECONDS
             for name, (run, close) in ways.items():
-                got = cell(run, snippet, clients, count, close)
+                got = cell(run, snippet, clients, count, close, least)
                 base = base or got.rate
                 bad += 0 if run is plain else got.lost + got.crossed
-                print(f"{snippet.name:<9}{clients:>8}{count:>6}  {name[:27]:<28}{got.quantile(0.5):>9.1f}"
+                print(f"{snippet.name:<9}{clients:>8}{len(got.seconds):>6}  {name[:27]:<28}{got.quantile(0.5):>9.1f}"
                       f"{got.quantile(0.95):>9.1f}{got.rate:>9.1f}{got.rate / base:>8.2f}{got.lost:>6}"
                       f"{got.crossed:>9}", flush=True)  # fmt: skip
     return bad

@@ -88,6 +88,9 @@ async def _serve(sock: socket.socket, app: SandboxApp, parent_pid: int) -> None:
         app,
         log_config=None,
         access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
         lifespan="on",
         timeout_graceful_shutdown=1,
         # Longer than clients keep theirs: who closes first must not be we, just as the next request comes.

@@ -79,10 +79,10 @@ def _compile(seccomp: Any, alone: bool) -> bytes:
         made.add_rule(refuse, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
     # Its flags lie in memory, out of a filter's sight; the C library falls back to clone.
     made.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
+    # It does nothing, and says that it did. Many kernels share the processor out by session: programs
+    # that open sessions by the hundred would leave the server no time to have them killed.
+    made.add_rule(seccomp.ERRNO(0), "setsid")
     if alone:
-        # It does nothing, and says that it did. Many kernels share the processor out by session: programs
-        # that open sessions by the hundred would leave the server no time to have them killed.
-        made.add_rule(seccomp.ERRNO(0), "setsid")
         _refuse_all_sockets(seccomp, made)
     else:
         _refuse_sockets(seccomp, made)
