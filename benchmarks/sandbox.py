@@ -195,9 +195,9 @@ def report(ways: dict[str, tuple[Run, Callable[[], None]]], args: argparse.Names
                 got = cell(run, snippet, clients, count, close, least)
                 base = base or got.rate
                 bad += 0 if run is plain else got.lost + got.crossed
-                print(f"{snippet.name:<9}{clients:>8}{len(got.seconds):>6}  {name[:27]:<28}{got.quantile(0.5):>9.1f}"
-                      f"{got.quantile(0.95):>9.1f}{got.rate:>9.1f}{got.rate / base:>8.2f}{got.lost:>6}"
-                      f"{got.crossed:>9}", flush=True)  # fmt: skip
+                print(f"{snippet.name:<9}{clients:>8}{len(got.seconds):>6}  {name[:27]:<28}"
+                      f"{got.quantile(0.5):>9.1f}{got.quantile(0.95):>9.1f}{got.rate:>9.1f}"
+                      f"{got.rate / base:>8.2f}{got.lost:>6}{got.crossed:>9}", flush=True)  # fmt: skip
     return bad
 
 
