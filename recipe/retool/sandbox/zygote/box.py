@@ -20,6 +20,7 @@ from resource import (
     RLIMIT_AS,
     RLIMIT_CORE,
     RLIMIT_CPU,
+    RLIMIT_DATA,
     RLIMIT_FSIZE,
     RLIMIT_NOFILE,
     RLIMIT_NPROC,
@@ -33,7 +34,7 @@ from recipe.retool.sandbox.zygote.loop import Task
 from recipe.retool.sandbox.zygote.messages import BROKEN, FOLDER, HAND_OUT, HAS_FILES, HAS_STDIN, text_packet
 
 NOBODY = 65534
-_RLIMITS = (RLIMIT_AS, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_CORE)
+_RLIMITS = (RLIMIT_AS, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_DATA, RLIMIT_CORE)
 _INODES = 16384
 NICE = 10
 _TMPFS = linux.MS_NOSUID | linux.MS_NODEV
@@ -71,7 +72,7 @@ def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
     mounts = _file_system(walls)
     nobody = _nobody(walls)
     locks = locker(walls.bpf, walls.landlock)
-    put_limits = limiter()
+    put_limits = limiter(walls.proc_fd)
     setns = linux.raw("setns", c_int, c_int)
     close_range = linux.raw("close_range", c_uint, c_uint, c_int)
     scratch, work, code_file = f"{tree.SCRATCH}/shm", tree.WORK, tree.CODE
@@ -103,7 +104,7 @@ def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
             if job.flags & HAND_OUT:
                 hand_out(sock, job.number)
             nobody()
-            put_limits(job.rlimits)
+            put_limits(job.rlimits, job.memory_mb)
             nice(NICE)  # last: others must not wait for walls behind programs that spin
             locks()
         except (OSError, ValueError) as error:
@@ -177,19 +178,32 @@ def _map_lines(uid: int, gid: int) -> list[tuple[str, bytes]]:
     return [("self/setgroups", b"deny"), *((path, text.encode()) for path, text in maps)]
 
 
-def limiter() -> Callable[[tuple[int, ...]], None]:
-    """A function that lowers the limits; the stack is never limited: it is also the threads' size."""
+def limiter(proc_fd: int) -> Callable[[tuple[int, ...], int], None]:
+    """A function of limits and of MiB of memory that lowers both; what we have ourselves does not count.
+
+    Memory is what a process has to itself, not its address space alone: libraries and reserves take much of
+    that and nothing of the host's. The stack is never limited: it is also the threads' size.
+    """
+    ours = _data_bytes(proc_fd)
     hard = [getrlimit(kind)[1] for kind in _RLIMITS]
     most = [1 << 62 if value == RLIM_INFINITY else value for value in hard]
 
-    def put(values: tuple[int, ...]) -> None:
+    def put(values: tuple[int, ...], memory_mb: int) -> None:
         # Not 0: the kernel would still hand a core to a pipe, out to the host. At 1 it does not.
-        for place, value in enumerate((*values, 1)):
+        for place, value in enumerate((*values, ours + (memory_mb << 20), 1)):
             if value >= 0:
                 limit = min(value, most[place])
                 setrlimit(_RLIMITS[place], (limit, limit))
 
     return put
+
+
+def _data_bytes(proc_fd: int) -> int:
+    fd = open("self/statm", os.O_RDONLY, dir_fd=proc_fd)
+    try:
+        return int(os.read(fd, 256).split()[5]) * os.sysconf("SC_PAGE_SIZE")
+    finally:
+        close(fd)
 
 
 def locker(bpf: bytes, ruleset: int = -1) -> Callable[..., None]:

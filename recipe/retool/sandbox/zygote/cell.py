@@ -50,7 +50,7 @@ def builder(cell: Cell, sock: socket.socket) -> Callable[[Task], tuple[str, str]
     socket and the child ends.
     """
     become = _user(cell.proc_fd)
-    put_limits, locks = limiter(), locker(cell.bpf)
+    put_limits, locks = limiter(cell.proc_fd), locker(cell.bpf)
     cage = landlock.cages([*tree.SYSTEM, *tree.ETC, *cell.prefixes], tree.DEVICES)
     close_range = linux.raw("close_range", c_uint, c_uint, c_int)
     parent, set_home = cell.folder, _home()
@@ -77,7 +77,7 @@ def builder(cell: Cell, sock: socket.socket) -> Callable[[Task], tuple[str, str]
             close(fd)
             if job.flags & HAND_OUT:
                 hand_out(sock, job.number)
-            put_limits(job.rlimits)
+            put_limits(job.rlimits, job.memory_mb)
             nice(NICE)  # last: others must not wait for walls behind programs that spin
             locks(cage(folder))
         except (OSError, ValueError) as error:
