@@ -16,6 +16,8 @@ import httpx
 import psutil
 import pytest
 
+from recipe.retool.sandbox.client import SyncSandboxClient
+from recipe.retool.sandbox.types import ExecutionStatus
 from recipe.retool.sandbox.wire import TOKEN_VARIABLE
 
 _SERVE = "import sys; from recipe.retool.sandbox.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -168,6 +170,17 @@ def test_a_token_opens_other_addresses_and_is_wanted(start: type[_Server], tmp_p
     code, errors = server.end()
     assert code == 0
     assert "s3cret" not in errors
+
+
+def test_our_client_shows_its_token_and_says_when_it_is_wrong(start: type[_Server]) -> None:
+    server = start("--log-level", "warning", **{TOKEN_VARIABLE: "s3cret"})
+    good, bad = (SyncSandboxClient(server.url, token=token, retries=0) for token in ("s3cret", "other"))
+    assert good.run("print(6 * 7)").stdout == "42\n"
+    refused = bad.run("print(6 * 7)")
+    assert refused.status is ExecutionStatus.UNAVAILABLE
+    assert TOKEN_VARIABLE in refused.message
+    good.close()
+    bad.close()
 
 
 def test_json_logs_have_one_object_a_line_and_no_code(start: type[_Server]) -> None:
