@@ -134,7 +134,7 @@ def test_the_parent_cannot_be_killed() -> None:
 
 @both
 def test_the_memory_of_process_one_is_out_of_reach() -> None:
-    assert _tries("open('/proc/1/mem', 'r+b')") in ("PermissionError", "FileNotFoundError")
+    assert _tries("open('/proc/1/mem', 'rb')") in ("PermissionError", "FileNotFoundError")
 
 
 @both
@@ -264,3 +264,74 @@ def test_paths_of_the_host_are_not_told() -> None:
 
 def test_a_crash_leaves_no_core() -> None:
     assert _tries("print(__import__('resource').getrlimit(4))") == "(1, 1)"
+
+
+def _in_turn(*codes: str) -> list[ExecutionResult]:
+    async def one_by_one() -> list[ExecutionResult]:
+        runner = ZygoteRunner(kinds=(Kind("bare"),))
+        try:
+            return [(await runner.run(RunRequest(code, timeout=20.0))).result for code in codes]
+        finally:
+            await runner.aclose()
+
+    return asyncio.run(one_by_one())
+
+
+def test_earlier_programs_are_not_in_the_memory_of_later_ones() -> None:
+    search = """
+import re
+found, needle, memory = set(), b"HIDDEN" + b"TEST_", open("/proc/self/mem", "rb", 0)
+for line in open("/proc/self/maps"):
+    place, rights = line.split()[:2]
+    start, end = (int(text, 16) for text in place.split("-"))
+    try:
+        memory.seek(start)
+        found |= set(re.findall(needle + rb"\\d+_x", memory.read(end - start if "r" in rights else 0)))
+    except (OSError, ValueError, OverflowError):
+        pass
+print(len(found))
+"""
+    codes = [f"expected = 'HIDDENTEST_{number}_x'; print(len(expected))" for number in range(20)]
+    assert _in_turn(*codes, search)[-1].stdout == "0\n"
+
+
+@pytest.mark.parametrize("file", ["self/autogroup", "self/oom_score_adj", "1/oom_score_adj", "1/clear_refs"])
+def test_proc_cannot_be_written(file: str) -> None:
+    assert _tries(f"open('/proc/{file}', 'w')") == "OSError"
+
+
+_MAKE = {
+    "bytearray in children of a thread": (
+        "import threading\ndef work():\n  for _ in range(6):\n    child()\n"
+        "t = threading.Thread(target=work); t.start(); t.join()",
+        "held = bytearray(90 << 20)",
+    ),
+    "shared memory": ("for _ in range(4): child()", "import mmap; held = mmap.mmap(-1, 100 << 20)"),
+}
+
+
+@pytest.mark.parametrize("how", _MAKE)
+def test_memory_is_counted_however_it_is_had(how: str) -> None:
+    forks, holds = _MAKE[how]
+    code = (
+        f"import os, time\ndef child():\n  if os.fork() == 0:\n    {holds}\n"
+        "    for place in range(0, len(held), 4096): held[place] = 1\n"
+        f"    time.sleep(8); os._exit(0)\n{forks}\ntime.sleep(6); print('HELD')"
+    )
+    result = _results(code, memory=64)[0]
+    assert (result.status, result.stdout) == (ExecutionStatus.MEMORY, "")
+
+
+def test_sockets_that_outlive_their_program_meet_nobody() -> None:
+    leave = (
+        "import socket\nsock = socket.socket(socket.AF_UNIX); sock.bind(chr(0) + 'left'); sock.listen()\n"
+        "a, b = socket.socketpair(); socket.send_fds(a, [b'x'], [sock.fileno(), a.fileno(), b.fileno()])\n"
+        "print('sent')"
+    )
+    left, seen = _in_turn(leave, "print(open('/proc/net/unix').read())")
+    assert (left.stdout, "left" in seen.stdout) == ("sent\n", False)
+    assert seen.ok
+
+
+def test_files_of_memory_are_refused() -> None:
+    assert _tries("__import__('os').memfd_create('x')") == "PermissionError"

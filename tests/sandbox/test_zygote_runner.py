@@ -172,6 +172,10 @@ def test_a_cancelled_run_is_killed() -> None:
     ("code", "return_code", "stdout", "stderr"),
     [
         ("import sys; print('a'); sys.exit('bye')", 1, "a\n", "bye\n"),
+        ("\ufeffprint('after a byte order mark')", 0, "after a byte order mark\n", ""),
+        ("import sys\ndef t(*a): return t\nsys.settrace(t)\n(lambda: 1)()\nprint('t')", 0, "t\n", ""),
+        ("print(callable(help), __annotations__)", 0, "True {}\n", ""),
+        ("file = open('/dev/stdout', 'w'); file.write('x\\n'); file.close()", 0, "x\n", ""),
         ("import sys; sys.exit(-1)", 255, "", ""),
         ("import sys; sys.exit(None)", 0, "", ""),
         ("raise KeyboardInterrupt", -2, "", "KeyboardInterrupt\n"),

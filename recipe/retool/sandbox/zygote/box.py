@@ -31,14 +31,23 @@ from resource import (
 from recipe.retool.sandbox.zygote import linux, tree
 from recipe.retool.sandbox.zygote.linux import failure
 from recipe.retool.sandbox.zygote.loop import Task
-from recipe.retool.sandbox.zygote.messages import BROKEN, FOLDER, HAND_OUT, HAS_FILES, HAS_STDIN, text_packet
+from recipe.retool.sandbox.zygote.messages import (
+    BROKEN,
+    FOLDER,
+    HAND_OUT,
+    HAS_FILES,
+    HAS_STDIN,
+    code_of,
+    text_packet,
+)
 
 NOBODY = 65534
 _RLIMITS = (RLIMIT_AS, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_DATA, RLIMIT_CORE)
 _INODES = 16384
 NICE = 10
 _TMPFS = linux.MS_NOSUID | linux.MS_NODEV
-_PROC = _TMPFS | linux.MS_NOEXEC
+# Read-only: files in it change things of the fork server, whose session and first memory a program shares.
+_PROC = _TMPFS | linux.MS_NOEXEC | linux.MS_RDONLY
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
@@ -73,22 +82,19 @@ def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
     nobody = _nobody(walls)
     locks = locker(walls.bpf, walls.landlock)
     put_limits = limiter(walls.proc_fd)
-    setns = linux.raw("setns", c_int, c_int)
     close_range = linux.raw("close_range", c_uint, c_uint, c_int)
     scratch, work, code_file = f"{tree.SCRATCH}/shm", tree.WORK, tree.CODE
     folder, nice, chdir, links = tree.FOLDER, os.nice, os.chdir, tree.prefix_links(walls.prefixes)
     setpgid = os.setpgid
 
     def enter(task: Task) -> str:
-        job, fds, net = task.job, task.fds, task.own
+        job, fds = task.job, task.fds
         try:
             dup2(fds[0], 1)
             dup2(fds[1], 2)
             if job.flags & HAS_STDIN:
                 dup2(fds[-1], 0)
             setpgid(0, 0)
-            if setns(net, linux.CLONE_NEWNET):
-                raise failure("setns")
             mounts()
             mkdir(scratch)
             mkdir(folder, 0o700)
@@ -97,7 +103,7 @@ def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
                 os.makedirs(os.path.dirname(place), exist_ok=True)
                 symlink(target, place)
             chdir(work)
-            code = job.code if not job.flags & HAS_FILES else fill(fds[2])
+            code = fill(fds[2]) if job.flags & HAS_FILES else code_of(task.packet)
             fd = open(code_file, NEW_FILE, 0o600)  # tracebacks and inspect read it
             write(fd, code)
             close(fd)

@@ -18,7 +18,7 @@ from recipe.retool.sandbox.zygote import landlock, linux, tree
 from recipe.retool.sandbox.zygote.box import NEW_FILE, NICE, fill, hand_out, limiter, locker
 from recipe.retool.sandbox.zygote.linux import failure
 from recipe.retool.sandbox.zygote.loop import Task
-from recipe.retool.sandbox.zygote.messages import BROKEN, HAND_OUT, HAS_FILES, HAS_STDIN, text_packet
+from recipe.retool.sandbox.zygote.messages import BROKEN, HAND_OUT, HAS_FILES, HAS_STDIN, code_of, text_packet
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def builder(cell: Cell, sock: socket.socket) -> Callable[[Task], tuple[str, str]
             mkdir("work", 0o700)
             chdir("work")
             set_home(f"{folder}/work")
-            code = job.code if not job.flags & HAS_FILES else fill(fds[2])
+            code = code_of(task.packet) if not job.flags & HAS_FILES else fill(fds[2])
             fd = open("../main.py", NEW_FILE, 0o600)  # tracebacks and inspect read it
             write(fd, code)
             close(fd)

@@ -35,12 +35,33 @@ class Census:
                     found.setdefault(int(user), []).append(pid)
         return found
 
-    def total_kb(self, *roots: int, more: Iterable[int] = ()) -> int:
-        """Private memory in KiB of these processes, of ``more`` and all below; 0 when the roots are all."""
+    def above(self, limit_kb: int, *roots: int, more: Iterable[int] = ()) -> bool:
+        """True when these processes, ``more`` and all below take more; False when the roots are all."""
         family = [*roots, *more]
         for pid in family:  # grows on the way
             family += self._children(pid)
-        return sum(map(self._private_kb, family)) if len(family) > len(roots) else 0
+        if len(family) == len(roots) or sum(map(self._at_most_kb, family)) <= limit_kb:
+            return False
+        return sum(map(self._share_kb, family)) > limit_kb
+
+    def _at_most_kb(self, pid: int) -> int:
+        """Cheap to read; what processes share is counted for each of them."""
+        with suppress(OSError):
+            return self._private_kb(pid) + self._fields(f"{pid}/status", b"RssShmem:")
+        return 0
+
+    def _share_kb(self, pid: int) -> int:
+        """Its share: what several have counts once, in parts."""
+        try:
+            return self._fields(f"{pid}/smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:")
+        except PermissionError:
+            return self._private_kb(pid)
+        except OSError:
+            return 0
+
+    def _fields(self, path: str, *names: bytes) -> int:
+        lines = (line.split() for line in self._read(path).splitlines())
+        return sum(int(line[1]) for line in lines if line and line[0] in names)
 
     def _private_kb(self, pid: int) -> int:
         with suppress(OSError, IndexError):  # it has just ended
@@ -58,9 +79,18 @@ class Census:
         return [head, b"", *tail.split()]
 
     def _children(self, pid: int) -> list[int]:
+        found: list[int] = []
         with suppress(OSError):
-            return [int(child) for child in self._read(f"{pid}/task/{pid}/children").split()]
-        return []
+            for task in self._tasks(pid):  # a thread's children are listed with it
+                found += map(int, self._read(f"{pid}/task/{task}/children").split())
+        return found
+
+    def _tasks(self, pid: int) -> list[str]:
+        fd = os.open(f"{pid}/task", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self._proc_fd)
+        try:
+            return os.listdir(fd)
+        finally:
+            os.close(fd)
 
     def _read(self, path: str) -> bytes:
         fd = os.open(path, os.O_RDONLY, dir_fd=self._proc_fd)

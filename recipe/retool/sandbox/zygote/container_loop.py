@@ -67,7 +67,7 @@ class ContainerLoop(Loop):
         orphans = self._census.orphans(self._processes) if self._runs else {}
         for run in self._runs.values():
             old_enough = run.child and now - run.born > CENSUS_SECONDS
-            if old_enough and self._census.total_kb(run.child, more=orphans.get(run.uid, ())) > run.memory_kb:
+            if old_enough and self._census.above(run.memory_kb, run.child, more=orphans.get(run.uid, ())):
                 run.too_big = True
                 self._order(run.number)
 
@@ -78,7 +78,7 @@ class ContainerLoop(Loop):
             uid = self._free.popleft()
             child = self._fork()
             if child == 0:
-                return Task(job, fds, uid)
+                return Task(job, fds, uid, self._packet)
             if child > 0:
                 run = _Run(
                     job.number, uid, child, bool(job.flags & HAND_OUT), job.memory_mb << 10, time.monotonic()

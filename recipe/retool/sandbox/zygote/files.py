@@ -38,7 +38,7 @@ def fetch(folder: int, names: Iterable[str]) -> dict[str, bytes]:
     """Regular files of at most 16 MiB below an open folder; others are left out."""
     found = {}
     for name in names:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             content = _read(folder, confined(name).parts)
             if content is not None:
                 found[name] = content

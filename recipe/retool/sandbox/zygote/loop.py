@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from recipe.retool.sandbox.zygote import linux
-from recipe.retool.sandbox.zygote.messages import Job, command_of, receive
+from recipe.retool.sandbox.zygote.messages import PACKET, Job, command_of, receive
 
 CENSUS_SECONDS = 0.1
 
@@ -20,12 +20,14 @@ class Task:
     Attributes:
         job: The program.
         fds: Its descriptors.
-        own: What is its alone: the descriptor of its network namespace, or its user id.
+        own: Its user id, where programs have one each; else 0.
+        packet: What the server sent, the program in it.
     """
 
     job: Job
     fds: list[int]
     own: int
+    packet: memoryview
 
 
 class Loop(ABC):
@@ -37,11 +39,13 @@ class Loop(ABC):
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._buffer = bytearray(PACKET)
         self._children = linux.child_watch()
         self._poll = select.epoll()
         self._poll.register(sock, select.EPOLLIN)
         self._poll.register(self._children, select.EPOLLIN)
         self._next_count = 0.0
+        self._packet = memoryview(self._buffer)
 
     def serve(self) -> Task | None:
         """Loop until the server has gone (None). In a forked child it returns what to do, at once."""
@@ -61,8 +65,9 @@ class Loop(ABC):
                     os.read(fd, 4096)
                     self._reap()
                     continue
-                packet, fds = receive(self._sock)
-                command = command_of(packet)
+                size, fds = receive(self._sock, self._buffer)
+                self._packet = memoryview(self._buffer)[:size]
+                command = command_of(self._packet)
                 if isinstance(command, int):
                     self._order(command)
                 elif task := self._start(command, fds):
@@ -70,6 +75,7 @@ class Loop(ABC):
                 else:
                     for one in fds:
                         os.close(one)
+                self._packet[:] = bytes(size)  # no later program may find it in its memory
 
     @abstractmethod
     def _patience(self) -> float | None:

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 
 from recipe.retool.sandbox.zygote import linux, tree
-from recipe.retool.sandbox.zygote.messages import FAILED, receive, setup_from, text_packet
+from recipe.retool.sandbox.zygote.messages import FAILED, PACKET, receive, setup_from, text_packet
 
 _PRIORITY = -5
 
@@ -20,8 +20,9 @@ _PRIORITY = -5
 def main(argv: list[str]) -> int:
     """Serve the socket on a descriptor, ``argv[0]``; its first packet is a ``messages.Setup``."""
     sock = socket.socket(fileno=int(argv[0]))
-    packet, fds = receive(sock)
-    setup = setup_from(packet)
+    buffer = bytearray(PACKET)
+    size, fds = receive(sock, buffer)
+    setup = setup_from(bytes(buffer[:size]))
     os.umask(0o022)
     linux.set_name("retool-zygote")
     with suppress(PermissionError):  # for root: programs that spin must not keep others from starting

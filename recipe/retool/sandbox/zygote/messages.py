@@ -31,16 +31,14 @@ class Job:
         rlimits: Address space, CPU seconds, file size, open files, processes; -1 leaves one alone.
         memory_mb: Most memory in MiB of all its processes together.
         flags: HAND_OUT: send a descriptor of the working directory. HAS_FILES: a descriptor of a JSON object
-            with ``code`` and ``files`` (relative path to base64) comes along, and ``code`` here is empty.
+            with ``code`` and ``files`` (relative path to base64) comes along, and no program in the packet.
             HAS_STDIN: a descriptor for standard input comes along.
-        code: The program in UTF-8.
     """
 
     number: int
     rlimits: tuple[int, ...]
     memory_mb: int
     flags: int
-    code: bytes
 
 
 @dataclass(frozen=True)
@@ -95,9 +93,15 @@ def setup_from(packet: bytes) -> Setup:
     return Setup(**fields)
 
 
-def job_packet(job: Job) -> bytes:
-    """To the fork server: start this."""
-    return _JOB.pack(_START, job.number, *job.rlimits, job.memory_mb, job.flags) + job.code
+def job_packet(job: Job, code: bytes) -> bytes:
+    """To the fork server: start this program, in UTF-8."""
+    return _JOB.pack(_START, job.number, *job.rlimits, job.memory_mb, job.flags) + code
+
+
+def code_of(packet: memoryview) -> bytes:
+    """The program in the packet of a job. For the child alone: the fork server keeps no copy of any program,
+    or the next ones would find it in their memory."""
+    return bytes(packet[_JOB.size :])
 
 
 def kill_packet(number: int) -> bytes:
@@ -110,14 +114,14 @@ def forget_packet(number: int) -> bytes:
     return _HEAD.pack(_FORGET, number)
 
 
-def command_of(packet: bytes) -> Job | int:
+def command_of(packet: memoryview) -> Job | int:
     """What a packet to the fork server asks for: a job, a number of a run to kill, or minus one to forget."""
     if packet[:1] == _FORGET:
         return -int(_HEAD.unpack(packet)[1])
     if packet[:1] == _KILL:
         return int(_HEAD.unpack(packet)[1])
     _, number, *limits, memory_mb, flags = _JOB.unpack_from(packet)
-    return Job(number, tuple(limits), memory_mb, flags, packet[_JOB.size :])
+    return Job(number, tuple(limits), memory_mb, flags)
 
 
 def ended_packet(number: int, status: int, too_big: bool) -> bytes:
@@ -144,14 +148,14 @@ def report_of(packet: bytes) -> Report:
     return Report(kind, number, text=packet[_HEAD.size :].decode("utf-8", "replace"))
 
 
-def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
-    """Receive one packet and its descriptors; EOFError when the other end is gone."""
-    data, extra, _, _ = sock.recvmsg(PACKET, socket.CMSG_SPACE(4 * _MOST_FDS))
+def receive(sock: socket.socket, buffer: bytearray) -> tuple[int, list[int]]:
+    """Receive a packet into the buffer: its size and its descriptors; EOFError at the other's end."""
+    size, extra, _, _ = sock.recvmsg_into([buffer], socket.CMSG_SPACE(4 * _MOST_FDS))
     fds = array.array("i")
     for _, _, content in extra:
         fds.frombytes(content)
-    if not data:
+    if not size:
         for fd in fds:
             os.close(fd)
         raise EOFError
-    return data, fds.tolist()
+    return size, fds.tolist()

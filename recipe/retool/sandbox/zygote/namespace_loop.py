@@ -58,7 +58,7 @@ class NamespaceLoop(Loop):
     def _count(self, now: float) -> None:
         for run in self._runs.values():
             old_enough = run.child and run.init and now - run.born > CENSUS_SECONDS
-            if old_enough and self._census.total_kb(run.child, run.init) > run.memory_kb:
+            if old_enough and self._census.above(run.memory_kb, run.child, run.init):
                 run.too_big = True
                 os.kill(run.init, signal.SIGKILL)
 
@@ -69,15 +69,26 @@ class NamespaceLoop(Loop):
             os.kill(run.init, signal.SIGKILL)  # not reaped yet, so the number is still its own
 
     def _net(self) -> int:
-        """A network namespace that no program uses.
+        """Enter a network namespace that no program uses; the next child is born in it.
 
         They are used again: a program has no power over its namespace, and what it could leave there, its
         sockets, has died with it. To make one and to take it down costs as much as all other walls together.
         """
-        if self._nets:
-            return self._nets.pop()
+        while self._nets:
+            net = self._nets.pop()
+            self._setns(net, linux.CLONE_NEWNET)
+            if self._read("self/net/unix").count(b"\n") == 1:  # the head of the table alone
+                return net
+            os.close(net)  # sockets on their way through each other outlive their processes for a while
         linux.unshare(linux.CLONE_NEWNET)
         return os.open("self/ns/net", os.O_RDONLY, dir_fd=self._proc_fd)
+
+    def _read(self, path: str) -> bytes:
+        fd = os.open(path, os.O_RDONLY, dir_fd=self._proc_fd)
+        try:
+            return os.read(fd, 4096)
+        finally:
+            os.close(fd)
 
     def _start(self, job: Job, fds: list[int]) -> Task | None:
         net = self._net()
@@ -90,7 +101,7 @@ class NamespaceLoop(Loop):
             self._runs[job.number] = self._processes[run.init] = run
             run.child = self._fork_into(run.init)
             if run.child == 0:
-                return Task(job, fds, net)
+                return Task(job, fds, 0, self._packet)
             if run.child > 0:
                 self._processes[run.child] = run
                 return None

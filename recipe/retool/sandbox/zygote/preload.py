@@ -14,7 +14,8 @@ def preload(setup: Setup) -> list[str]:
     """Import what programs are to find; returns the names of what there was."""
     import site
 
-    site.setquit()  # python -S leaves exit() and quit() out
+    for put_in in (site.setquit, site.setcopyright, site.sethelper):  # python -S leaves these names out
+        put_in()
     sys.path[:] = setup.path
     for name in ("PYTHONPATH", "LD_BIND_NOW"):  # for us alone
         os.environ.pop(name, None)

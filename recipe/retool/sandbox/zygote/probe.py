@@ -9,17 +9,14 @@ from typing import Any
 
 from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.protocol import RunRequest
+from recipe.retool.sandbox.zygote import landlock
 from recipe.retool.sandbox.zygote.kinds import Kind
 from recipe.retool.sandbox.zygote.runner import ZygoteRunner
 
 _KINDS = ("user", "mnt", "pid", "net", "ipc", "uts")
 _NO_PROC = "this host does not let us mount /proc (parts of its own are covered)"
-_NO_LANDLOCK = "this kernel has none, or one older than Linux 6.7"
 _QUESTION = """
-import errno, json, os, socket
-def no_tcp():
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", 1))
+import json, os
 status = dict(line.split(":\\t", 1) for line in open("/proc/self/status") if ":\\t" in line)
 try:
     open("/x", "w")
@@ -34,7 +31,6 @@ print(json.dumps({
     "unprivileged user": os.getuid() != 0,
     "read-only root": wall == "Read-only file system",
     "no host files": not os.path.exists("/var"),
-    "landlock": no_tcp() == errno.EACCES,
 }))
 """
 
@@ -84,9 +80,18 @@ async def _probe(python: str) -> Isolation:
         if "/proc/self" in result.stderr:
             return Isolation(("namespaces",), (("/proc", _NO_PROC),), works=True)
         return _nothing(result.stderr.strip()[-200:] or result.status.value)
-    # A program cannot see its group, but a fork server that cannot enter it does not start.
-    seen = {**json.loads(result.stdout), "cgroup": not runner.no_cgroup}
-    return _judge(seen, {"seccomp": runner.no_filter, "cgroup": runner.no_cgroup, "landlock": _NO_LANDLOCK})
+    # A program cannot see these two, but with a rule or a group that cannot be entered it would not run.
+    no_landlock = _no_landlock()
+    seen = {**json.loads(result.stdout), "landlock": not no_landlock, "cgroup": not runner.no_cgroup}
+    return _judge(seen, {"seccomp": runner.no_filter, "cgroup": runner.no_cgroup, "landlock": no_landlock})
+
+
+def _no_landlock() -> str:
+    try:
+        landlock.version()
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 def _judge(seen: dict[str, Any], reasons: dict[str, str]) -> Isolation:

@@ -20,6 +20,7 @@ from recipe.retool.sandbox.zygote.messages import (
     ENDED,
     FAILED,
     FOLDER,
+    PACKET,
     READY,
     Job,
     Report,
@@ -109,6 +110,7 @@ class Zygote:
         self.ready.add_done_callback(_seen)
         self._calls: dict[int, asyncio.Future[Report]] = {}
         self._folders: dict[int, int] = {}
+        self._buffer = bytearray(PACKET)
         self.lost = ""
         self._loop.add_reader(self._sock, self._read)
 
@@ -122,13 +124,13 @@ class Zygote:
         """Number of programs that run."""
         return len(self._calls)
 
-    async def submit(self, job: Job, fds: list[int]) -> "asyncio.Future[Report]":
+    async def submit(self, job: Job, code: bytes, fds: list[int]) -> "asyncio.Future[Report]":
         """Start a program; the future gives the report of its end, BrokenRun or ZygoteLost."""
         call: asyncio.Future[Report] = self._loop.create_future()
         call.add_done_callback(_seen)
         self._calls[job.number] = call
         try:
-            await self._send(job_packet(job), fds)
+            await self._send(job_packet(job, code), fds)
         except BaseException:
             self._calls.pop(job.number, None)
             raise
@@ -202,8 +204,8 @@ class Zygote:
 
     def _read(self) -> None:
         try:
-            packet, fds = receive(self._sock)
-            self._take(report_of(packet), fds)
+            size, fds = receive(self._sock, self._buffer)
+            self._take(report_of(bytes(self._buffer[:size])), fds)
         except BlockingIOError:
             return
         except (EOFError, OSError, ValueError, struct.error):

@@ -39,7 +39,7 @@ def prepare(path: str, search: tuple[str, ...]) -> Callable[..., NoReturn]:
     sys.path[:] = ["", *search]
     sys.excepthook = _hide_own_frames
     module = type(sys)("__main__")
-    module.__dict__.update(__file__=path, __builtins__=builtins)
+    module.__dict__.update(__file__=path, __builtins__=builtins, __annotations__={})
     seeds = _seeds()
     thread = threading.main_thread()
     sys.modules["__main__"] = module
@@ -57,7 +57,9 @@ def prepare(path: str, search: tuple[str, ...]) -> Callable[..., NoReturn]:
         for seed in seeds:
             seed()
         gc.enable()
-        code, interrupted = _execute(source, name, module)
+        code, interrupted = _execute(source.removeprefix("\ufeff"), name, module)
+        sys.settrace(None)
+        sys.setprofile(None)
         _finish(module)
         if not _flush():
             code = code or _LOST_OUTPUT

@@ -99,7 +99,8 @@ class ZygoteRunner:
         number = next(self._numbers)
         with Wires(request, self._limits, on_flood=lambda: zygote.kill(number)) as wires:
             try:
-                call = await zygote.submit(self._job(number, zygote, request, timeout, wires), wires.theirs)
+                job = self._job(number, zygote, request, timeout, wires.flags)
+                call = await zygote.submit(job, wires.code, wires.theirs)
             finally:
                 wires.close_theirs()
             try:
@@ -118,12 +119,12 @@ class ZygoteRunner:
         result = result_of(end.status, in_time, stdout, stderr, seconds, wires.flooded)
         return RunOutcome(result, files)
 
-    def _job(self, number: int, zygote: Zygote, request: RunRequest, timeout: float, wires: Wires) -> Job:
+    def _job(self, number: int, zygote: Zygote, request: RunRequest, timeout: float, flags: int) -> Job:
         memory_mb = self._limits.memory(request.memory_limit_mb) + _SLACK_MB
         memory, *others = self._limits.rlimits(timeout, request.memory_limit_mb, self._limits.processes)
         # What the preloaded modules take is there before the program asks for anything.
         memory += max(0, zygote.ready.result().memory_mb + _SLACK_MB - BASE_MB) * _MIB
-        return Job(number, (memory, *others), memory_mb, wires.flags, wires.code)
+        return Job(number, (memory, *others), memory_mb, flags)
 
 
 async def _fetch(folder: int, names: tuple[str, ...]) -> dict[str, bytes]:

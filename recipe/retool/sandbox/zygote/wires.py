@@ -45,6 +45,7 @@ class Wires:
     def _open(self, request: RunRequest) -> None:
         for output in self._outputs:
             read_end, write_end = os.pipe()
+            os.fchmod(write_end, 0o666)  # a program may open /dev/stdout, and is another user
             self.theirs.append(write_end)
             self._readers.append(PipeReader(read_end, output, self._limits.flood_bytes, self._flood))
         if request.files or len(self.code) > INLINE:
