@@ -126,9 +126,9 @@ def test_200_runs_leave_nothing_behind() -> None:
         return seen
 
     first, second, third = _with_runner(use)
-    assert (first[0], first[2]) == (second[0], second[2]) == (third[0], third[2])
+    assert first[2] == second[2] == third[2]
     # It keeps network namespaces for as many programs as ever ran at once, and nothing for each run.
-    assert third[1] - first[1] < 100
+    assert max(third[0] - first[0], third[1] - first[1]) < 100
 
 
 @both
