@@ -53,6 +53,7 @@ def launch(place: Path, script: Path, *words: str, **variables: str) -> subproce
         "TRAIN_FILES": f"{place}/train file.parquet",
         "VAL_FILES": f"{place}/val.parquet",
         "CHECKPOINTS": f"{place}/model",
+        "SANDBOX_URL": "http://h:8080",
         **variables,
     }
     env = {name: value for name, value in env.items() if value}
@@ -155,10 +156,18 @@ def test_sft_takes_the_file_that_the_guide_s_preprocessing_writes(place: Path) -
 
 def test_two_nodes_need_a_sandbox_and_use_the_cluster(place: Path) -> None:
     words = ("gpu", "qwen2_5_7b", "dapo")
-    done = launch(place, SCRIPTS / "rl_two_nodes.sh", *words)
+    done = launch(place, SCRIPTS / "rl_two_nodes.sh", *words, SANDBOX_URL="")
     assert (done.returncode, "SANDBOX_URL is not set" in done.stderr) == (2, True)
-    done = launch(place, SCRIPTS / "rl_two_nodes.sh", *words, STOP, SANDBOX_URL="http://h:8080")
+    done = launch(place, SCRIPTS / "rl_two_nodes.sh", *words, STOP)
     assert words_of(done)[-2:] == ["trainer.nnodes=2", STOP]
+
+
+@pytest.mark.parametrize("name", ["rl_qwen2_5_32b_dapo_gpu.sh", "rl_qwen2_5_32b_ppo_gpu.sh"])
+def test_a_script_for_several_nodes_asks_for_the_sandbox(place: Path, name: str) -> None:
+    done = launch(place, SCRIPTS / name, SANDBOX_URL="")
+    assert (done.returncode, "SANDBOX_URL is not set" in done.stderr) == (2, True)
+    exported = launch(place, SCRIPTS / name, SANDBOX_URL="", RETOOL_SANDBOX_URL="http://e:8080")
+    assert "http://e:8080" in words_of(exported)
 
 
 NODES = [

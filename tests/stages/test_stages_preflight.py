@@ -10,8 +10,10 @@ from recipe.retool.cli import main
 from recipe.retool.errors import ConfigError
 from recipe.retool.stages.choices import Choices, check_installed, choices_of, model_path
 from recipe.retool.stages.commands import sft_command
+from recipe.retool.stages.compose import compose_config, resolved
 from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check_sft_layout
 from recipe.retool.stages.preflight import check_sandbox_url
+from recipe.retool.stages.rl import worker_variables
 from recipe.retool.stages.shapes import KNOWN_SHAPES, read_shape, shape_of
 
 SEVEN = KNOWN_SHAPES["qwen2_5_7b"]
@@ -148,6 +150,31 @@ def test_several_nodes_need_a_sandbox_that_all_reach(url: str | None) -> None:
         check_sandbox_url(rl(nodes=2), url)
     check_sandbox_url(rl(nodes=2), "http://10.0.0.1:8080")
     check_sandbox_url(rl(), url)
+
+
+def test_on_several_nodes_the_actors_get_our_variables_and_never_the_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RETOOL_SANDBOX_TOKEN", "secret")
+    extra = {"RETOOL_SANDBOX_URL": "http://a:1,http://b:2", "VERL_FILE_LOGGER_PATH": "/runs/it's/m.jsonl"}
+    words = ["trainer.nnodes=2", *worker_variables(rl(nodes=2), extra)]
+    composed = resolved(compose_config("retool_ppo", words))
+    # verl merges this over its own runtime_env and hands it to ray.init (trainer/main_ppo.py, both versions)
+    assert composed["ray_kwargs"]["ray_init"]["runtime_env"]["env_vars"] == extra
+    assert "secret" not in str(words)
+    assert worker_variables(rl(), extra) == []
+
+
+def test_the_sandbox_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RETOOL_SANDBOX_URL", "http://10.0.0.7:8080")
+    assert main(["rl", "--dry-run", "device=gpu", "model=qwen2_5_32b"]) == 0
+    printed = capsys.readouterr().out
+    assert "RETOOL_SANDBOX_URL=http://10.0.0.7:8080" in printed
+    assert "runtime_env.env_vars.RETOOL_SANDBOX_URL" in printed
+    assert main(["rl", "--dry-run", "--sandbox-url", "http://10.0.0.8:1", "device=gpu"]) == 0
+    assert "RETOOL_SANDBOX_URL=http://10.0.0.8:1" in capsys.readouterr().out
 
 
 def test_several_sft_nodes_need_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
