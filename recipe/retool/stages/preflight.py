@@ -22,6 +22,15 @@ from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.shapes import shape_of
 
+# Paths that our configs fill in. A package (pkg://) and an absent one pass.
+OWN_PATHS = (
+    "actor_rollout_ref.rollout.multi_turn.tool_config_path",
+    "actor_rollout_ref.rollout.agent.agent_loop_config_path",
+    "data.custom_cls.path",
+    "reward.custom_reward_function.path",
+    "custom_reward_function.path",  # verl 0.6
+)
+
 
 def before_composing(stage: str, chosen: Choices, overrides: Sequence[str]) -> None:
     """What the command line alone tells: groups that do not go together, keys that nobody reads.

@@ -14,6 +14,7 @@ from recipe.retool.stages.compose import check_paths, compose_config, resolved, 
 from recipe.retool.stages.detection import tell_detection, write_detection
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.preflight import (
+    OWN_PATHS,
     before_composing,
     check_rl,
     check_rl_data,
@@ -101,7 +102,7 @@ def run_rl(
         say(ppo_command([*words, *worker_variables(values, extra)], extra).shell())
         tell_rl_estimate(chosen, values, details=True)
         return run
-    check_paths(values, PATH_KEYS)
+    check_paths(values, PATH_KEYS, OWN_PATHS)
     check_rl_data(values)
     check_sandbox_url(values, sandbox_url)
     tell_rl_estimate(chosen, values, details=False)

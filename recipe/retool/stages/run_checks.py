@@ -18,7 +18,7 @@ from recipe.retool.stages.choices import Choices, choices_of, model_path
 from recipe.retool.stages.compose import check_paths, compose_config, resolved
 from recipe.retool.stages.estimate import Rollout, estimate_rl
 from recipe.retool.stages.estimate_text import rollout_warnings, training_warnings
-from recipe.retool.stages.preflight import RL_BUDGET, before_composing, check_rl, check_rl_data
+from recipe.retool.stages.preflight import OWN_PATHS, RL_BUDGET, before_composing, check_rl, check_rl_data
 from recipe.retool.stages.shapes import ModelShape, shape_of
 from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA
 
@@ -54,6 +54,7 @@ def examine_run(overrides: Sequence[str]) -> list[Check]:
         before_composing("rl", chosen, words)
         values = resolved(compose_config("retool_ppo", words))
         check_rl(chosen, values)
+        check_paths(values, (), OWN_PATHS)
     except ConfigError as problem:
         return [error("config", "refused", str(problem))]
     path = str(values["actor_rollout_ref"]["model"]["path"])
@@ -115,10 +116,10 @@ def check_files(values: dict[str, Any], key: str) -> Check:
     listed = values["data"][key.split(".")[1]]
     rows = 0
     for file in map(str, listed if isinstance(listed, list) else [listed]):
-        if not Path(file).is_file():
+        if "://" in file:
             return ok(key, f"{file}: not local, not looked into")
         try:
-            meta = pq.read_metadata(file)
+            meta = pq.read_metadata(Path(file).expanduser())
         except (OSError, pa.ArrowException) as problem:
             return error(key, f"{file}: {problem}", "write it with `retool data rl|eval`")
         missing = [column for column in _COLUMNS if column not in meta.schema.to_arrow_schema().names]
