@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from recipe.retool.device.memory import device_memory
 from recipe.retool.device.variables import obsolete
 from recipe.retool.errors import ConfigError
-from recipe.retool.stages.checks import check_batch, check_micro_batch, check_reward
+from recipe.retool.stages.checks import check_batch, check_micro_batch, check_names, check_reward
 from recipe.retool.stages.choices import Choices, check_choices, check_installed
 from recipe.retool.stages.dead_keys import check_values, check_words
 from recipe.retool.stages.estimate import estimate_rl, estimate_sft
@@ -52,6 +52,7 @@ def check_rl(chosen: Choices, values: dict[str, Any]) -> None:
         ConfigError: The first thing that is wrong.
     """
     check_values("rl", chosen.stack, values)
+    check_names(values)
     shape = shape_of(str(values["actor_rollout_ref"]["model"]["path"]), chosen.model)
     check_rl_layout(values, shape)
     check_rl_lengths(values)
@@ -100,6 +101,7 @@ def tell_rl_estimate(chosen: Choices, values: dict[str, Any], details: bool) -> 
     """Print the estimate of an RL config, or only its warnings."""
     shape = shape_of(str(values["actor_rollout_ref"]["model"]["path"]), chosen.model)
     if shape is None:
+        _tell_unknown(str(values["actor_rollout_ref"]["model"]["path"]))
         return
     device = device_memory(chosen.device)
     training, rollout = estimate_rl(values, shape, device)
@@ -113,6 +115,7 @@ def tell_sft_estimate(chosen: Choices, values: dict[str, Any], details: bool) ->
     """Print the estimate of an SFT config, or only its warnings."""
     shape = shape_of(str(values["model"]["path"]), chosen.model)
     if shape is None:
+        _tell_unknown(str(values["model"]["path"]))
         return
     device = device_memory(chosen.device)
     training = estimate_sft(values, shape)
@@ -120,3 +123,10 @@ def tell_sft_estimate(chosen: Choices, values: dict[str, Any], details: bool) ->
         say(line)
     for line in training_warnings(training, device, SFT_BUDGET):
         say(f"  warning: {line}")
+
+
+def _tell_unknown(path: str) -> None:
+    say(
+        f"  no estimate, and no look at attention heads: the shape of {path} is unknown (no config.json of a "
+        "dense decoder there)"
+    )

@@ -62,6 +62,8 @@ def examine_run(overrides: Sequence[str]) -> list[Check]:
     shape = shape_of(path, chosen.model)
     if shape is not None:
         checks += check_fit(chosen, values, shape)
+    else:
+        checks.append(warning("fit", f"the shape of {path} is unknown", "give a folder with its config.json"))
     checks.append(check_model(path))
     return [*checks, *(check_files(values, key) for key in ("data.train_files", "data.val_files"))]
 
