@@ -171,3 +171,14 @@ def test_device_and_stack_of_a_planned_run_count(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(cli, "examine", lambda *words: seen.extend(words) or [])
     cli.main(["device=npu", "stack=verl_0_6", "model=qwen2_5_7b"])
     assert seen == ["npu", None, "verl_0_6", ["model=qwen2_5_7b"]]
+
+
+def test_json_of_an_unknown_platform_is_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VERL_PLATFORM", "npu")
+    assert cli.main(["--json"]) == 1
+    (check,) = json.loads(capsys.readouterr().out)
+    assert (check["level"], "known are cpu" in check["fix"]) == ("error", True)
+    with pytest.raises(ConfigError, match="VERL_PLATFORM=npu"):
+        cli.main([])

@@ -36,6 +36,13 @@ def test_a_config_that_is_refused_ends_the_list() -> None:
     assert found[0].level is Level.ERROR
 
 
+def test_more_devices_than_there_are_is_an_error() -> None:
+    words = ["device=gpu", "stack=verl_0_9", "model=qwen2_5_7b"]
+    (found,) = examine_run(words, usable=4)
+    assert (found.level, "set trainer.n_gpus_per_node=4" in found.fix) == (Level.ERROR, True)
+    assert len(examine_run(words, usable=8)) > 1
+
+
 def test_files_without_the_columns_are_errors(task: TaskFiles) -> None:
     words = ["device=cpu", "stack=verl_0_9", f"model.path={task.base}", f"data.val_files={task.sft}"]
     found = levels([*words, "data.train_files=no.parquet"])

@@ -19,6 +19,7 @@ from recipe.retool.stages.estimate_text import (
     training_warnings,
 )
 from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check_sft_layout
+from recipe.retool.stages.numbers import whole
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.shapes import shape_of
 
@@ -70,6 +71,24 @@ def check_sandbox_url(values: dict[str, Any], url: str | None) -> None:
         raise ConfigError(
             f"trainer.nnodes={nodes}: every node must reach the sandbox; start one with `retool "
             "sandbox serve --host ADDRESS --allow-remote` on a trusted network and give --sandbox-url http://ADDRESS:8080"
+        )
+
+
+def check_count(values: dict[str, Any], usable: int | None) -> None:
+    """Refuse more devices a node than torch can use here: Ray then waits for them without an end.
+
+    Args:
+        values: A resolved config.
+        usable: Devices of this node; None or 0 when that is not known.
+
+    Raises:
+        ConfigError: Names the key and the number.
+    """
+    asked = whole(values, "trainer.n_gpus_per_node")
+    if usable and asked > usable:
+        raise ConfigError(
+            f"trainer.n_gpus_per_node={asked}: torch can use {usable} here; set "
+            f"trainer.n_gpus_per_node={usable}"
         )
 
 

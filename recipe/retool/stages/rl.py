@@ -16,6 +16,7 @@ from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.preflight import (
     OWN_PATHS,
     before_composing,
+    check_count,
     check_rl,
     check_rl_data,
     check_sandbox_url,
@@ -97,6 +98,7 @@ def run_rl(
     config = compose_config("retool_ppo", words)
     values = resolved(config)
     check_rl(chosen, values)
+    check_count(values, detection.count if detection else None)
     if dry_run:
         extra = {_SANDBOX_VARIABLE: sandbox_url or "http://127.0.0.1:PORT"}
         say(ppo_command([*words, *worker_variables(values, extra)], extra).shell())

@@ -18,7 +18,14 @@ from recipe.retool.stages.choices import Choices, choices_of, model_path
 from recipe.retool.stages.compose import check_paths, compose_config, resolved
 from recipe.retool.stages.estimate import Rollout, estimate_rl
 from recipe.retool.stages.estimate_text import rollout_warnings, training_warnings
-from recipe.retool.stages.preflight import OWN_PATHS, RL_BUDGET, before_composing, check_rl, check_rl_data
+from recipe.retool.stages.preflight import (
+    OWN_PATHS,
+    RL_BUDGET,
+    before_composing,
+    check_count,
+    check_rl,
+    check_rl_data,
+)
 from recipe.retool.stages.shapes import ModelShape, shape_of
 from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA
 
@@ -46,8 +53,13 @@ print(json.dumps({"schema": name in texts[0],
 """
 
 
-def examine_run(overrides: Sequence[str]) -> list[Check]:
-    """The config, its size, its model and its data files."""
+def examine_run(overrides: Sequence[str], usable: int | None = None) -> list[Check]:
+    """The config, its size, its model and its data files.
+
+    Args:
+        overrides: Hydra overrides of the run.
+        usable: Devices that torch can use on this node; None when that does not count, as on a CPU.
+    """
     chosen = choices_of(overrides)
     words = model_path(overrides, "actor_rollout_ref.model.path")
     try:
@@ -55,6 +67,7 @@ def examine_run(overrides: Sequence[str]) -> list[Check]:
         values = resolved(compose_config("retool_ppo", words))
         check_rl(chosen, values)
         check_paths(values, (), OWN_PATHS)
+        check_count(values, usable)
     except ConfigError as problem:
         return [error("config", "refused", str(problem))]
     path = str(values["actor_rollout_ref"]["model"]["path"])

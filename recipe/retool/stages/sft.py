@@ -11,7 +11,7 @@ from recipe.retool.stages.compose import check_paths, compose_config, resolved, 
 from recipe.retool.stages.detection import tell_detection, write_detection
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.numbers import whole
-from recipe.retool.stages.preflight import before_composing, check_sft, tell_sft_estimate
+from recipe.retool.stages.preflight import before_composing, check_count, check_sft, tell_sft_estimate
 from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import SftProgress, say
 
@@ -66,6 +66,7 @@ def run_sft(overrides: Sequence[str], folder: Path, dry_run: bool = False) -> Sf
     values = resolved(config)
     ranks, nodes = (whole(values, f"trainer.{key}") for key in ("n_gpus_per_node", "nnodes"))
     check_sft(chosen, values)
+    check_count(values, detection.count if detection else None)
     if dry_run:
         say(sft_command(words, ranks, {}, nodes).shell())
         tell_sft_estimate(chosen, values, details=True)
