@@ -11,7 +11,7 @@ run() { if [ -n "${DRY_RUN:-}" ]; then printf '%s\n' "$*"; else "$@"; fi; }
 pip() { run "$PYTHON" -m pip install "$@"; }
 
 if [ -z "${ASCEND_HOME_PATH:-}" ] && [ -z "${DRY_RUN:-}" ]; then
-    echo "error: CANN is not in the environment: source .../ascend-toolkit/set_env.sh and .../nnal/atb/set_env.sh" >&2
+    echo "error: CANN is not in the environment: source .../ascend-toolkit/set_env.sh (or .../cann/set_env.sh) and .../nnal/atb/set_env.sh" >&2
     exit 2
 fi
 case "${STACK:-verl_0_9}" in

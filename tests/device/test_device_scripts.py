@@ -129,6 +129,12 @@ def test_what_was_sourced_already_is_left_alone(place: Path) -> None:
     assert f"platform:::{REPO}" in done.stdout
 
 
+def test_cann_is_found_in_its_other_folder(place: Path) -> None:
+    (place / "Ascend" / "ascend-toolkit").rename(place / "Ascend" / "cann")
+    done = launch(place, SCRIPTS / "rl_qwen2_5_7b_npu.sh")
+    assert f"platform:sourced:sourced:{REPO}" in done.stdout
+
+
 @pytest.mark.parametrize("part", ["ascend-toolkit", "nnal/atb"])
 def test_a_missing_cann_is_named(place: Path, part: str) -> None:
     (place / "Ascend" / part / "set_env.sh").unlink()
@@ -179,8 +185,14 @@ NODES = [
 
 @pytest.mark.parametrize(("words", "wanted"), NODES)
 def test_a_node_joins_ray(place: Path, words: tuple[str, ...], wanted: list[str]) -> None:
-    done = launch(place, SCRIPTS / "ray_node.sh", *words, PYTHON="/bin/true")
-    assert words_of(done) == wanted
+    python = place / "python"  # prints no variables, and tells how Ray was called
+    python.write_text(
+        '#!/bin/sh\n[ "$2" = recipe.retool.cli ] || for word in "$@"; do echo "word:$word"; done\n'
+    )
+    python.chmod(0o755)
+    (place / "bin" / "ray").unlink()  # the environment of PYTHON need not be active
+    done = launch(place, SCRIPTS / "ray_node.sh", *words, PYTHON=str(python))
+    assert words_of(done) == ["-m", "ray.scripts.scripts", *wanted]
 
 
 @pytest.mark.parametrize("words", [(), ("tpu", "head"), ("gpu", "worker")])
