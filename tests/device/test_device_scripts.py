@@ -216,3 +216,11 @@ def test_a_dry_run_of_the_guide_s_script_prints_the_command_of_verl(place: Path)
     ):
         assert text in done.stdout
     assert "actor_rollout_ref.rollout.n=8" in done.stdout
+
+
+def test_triton_ascend_is_installed_after_plain_triton_is_gone(place: Path) -> None:
+    lines = launch(place, SCRIPTS / "setup_npu.sh", DRY_RUN="1").stdout.splitlines()
+    (gone,) = (n for n, line in enumerate(lines) if line.endswith("uninstall -y triton"))
+    (there,) = (n for n, line in enumerate(lines) if "triton-ascend==" in line)
+    (listed,) = (n for n, line in enumerate(lines) if "requirements-npu.txt" in line)
+    assert listed < gone < there

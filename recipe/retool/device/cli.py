@@ -70,6 +70,8 @@ def examine(
     wanted = package_checks.requirements(chosen, stack)
     checks += [package_checks.check_version(one, chosen) for one in wanted]
     checks += package_checks.check_entry_points(chosen)
+    if "triton-ascend" in {one.name for one in wanted}:
+        checks.append(package_checks.check_triton())
     if chosen == CPU:
         checks += [engine_checks.check_verl_platform(), engine_checks.check_vllm_platform()]
     else:
