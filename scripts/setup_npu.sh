@@ -11,7 +11,7 @@ run() { if [ -n "${DRY_RUN:-}" ]; then printf '%s\n' "$*"; else "$@"; fi; }
 pip() { run "$PYTHON" -m pip install "$@"; }
 
 if [ -z "${ASCEND_HOME_PATH:-}" ] && [ -z "${DRY_RUN:-}" ]; then
-    echo "error: CANN is not in the environment: source .../ascend-toolkit/set_env.sh and .../nnal/atb/set_env.sh" >&2
+    echo "error: CANN is not in the environment: source .../ascend-toolkit/set_env.sh (or .../cann/set_env.sh) and .../nnal/atb/set_env.sh" >&2
     exit 2
 fi
 case "${STACK:-verl_0_9}" in
@@ -25,10 +25,13 @@ esac
 index=()
 [ "$(uname -m)" != x86_64 ] || index=(--extra-index-url https://download.pytorch.org/whl/cpu)
 pip "torch==$torch" "torch-npu==$npu" "${index[@]}"
-[ -z "$triton" ] || pip --no-deps "triton-ascend==$triton" --index-url https://triton-ascend.osinfra.cn/pypi/simple
 run env VLLM_TARGET_DEVICE=empty "$PYTHON" -m pip install "${index[@]}" \
     "vllm @ git+https://github.com/vllm-project/vllm.git@v$vllm"
 pip --no-deps "vllm-ascend==${VLLM_ASCEND:-$ascend}"
 pip -r "$REPO/scripts/$list" "torch==$torch" "${index[@]}"
+if [ -n "$triton" ]; then # last: on x86-64 the lists bring plain triton, which owns the same folder
+    run "$PYTHON" -m pip uninstall -y triton
+    pip --no-deps --force-reinstall "triton-ascend==$triton" --index-url https://triton-ascend.osinfra.cn/pypi/simple
+fi
 pip --no-deps "verl==$verl" -e "$REPO"
 run "$PYTHON" -m recipe.retool.cli doctor --device npu --stack "${STACK:-verl_0_9}"

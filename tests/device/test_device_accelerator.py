@@ -126,7 +126,7 @@ def test_a_stack_names_each_package_once(stack: str, device: str) -> None:
 
 
 def test_the_old_stack_on_a_cpu_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no other platform"):
+    with pytest.raises(ConfigError, match=r"verl 0\.6\.1 has gpu, npu; choose stack=verl_0_9"):
         package_checks.requirements("cpu", "verl_0_6")
 
 
@@ -171,3 +171,19 @@ def test_device_and_stack_of_a_planned_run_count(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(cli, "examine", lambda *words: seen.extend(words) or [])
     cli.main(["device=npu", "stack=verl_0_6", "model=qwen2_5_7b"])
     assert seen == ["npu", None, "verl_0_6", ["model=qwen2_5_7b"]]
+
+
+def test_an_unknown_device_comes_with_the_known() -> None:
+    with pytest.raises(ConfigError, match="known are cpu, gpu, npu"):
+        package_checks.check_device("verl_0_9", "tpu")
+
+
+def test_json_of_an_unknown_platform_is_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VERL_PLATFORM", "npu")
+    assert cli.main(["--json"]) == 1
+    (check,) = json.loads(capsys.readouterr().out)
+    assert (check["level"], "known are cpu" in check["fix"]) == ("error", True)
+    with pytest.raises(ConfigError, match="VERL_PLATFORM=npu"):
+        cli.main([])

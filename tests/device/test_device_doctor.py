@@ -85,6 +85,14 @@ def test_requirements_come_from_the_package(device: str) -> None:
     assert "pytest" not in names
 
 
+def test_plain_triton_beside_triton_ascend_is_an_error() -> None:
+    def absent(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    assert package_checks.check_triton(lambda _: "3.6.0").level is Level.ERROR
+    assert package_checks.check_triton(absent).level is Level.OK
+
+
 def test_namespace_intruder_is_found(tmp_path: Path) -> None:
     folder = tmp_path / "recipe"
     folder.mkdir()

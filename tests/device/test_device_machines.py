@@ -13,9 +13,7 @@ from recipe.retool.stages.choices import resolve_auto
 NO_TORCH = Probe(0, "ModuleNotFoundError: No module named 'torch'")
 CPU_TORCH = Probe(0, "torch sees no device: driver, container flags, or a CPU build")
 NO_NPU = Probe(0, "ModuleNotFoundError: No module named 'torch_npu'")
-NO_CANN = Probe(
-    0, "torch_npu is installed but CANN is not in the environment: source its set_env.sh (and nnal's)"
-)
+NO_CANN = Probe(0, module._SOURCE_CANN)
 HUNG = Probe(0, "torch gave no answer in 60 s: is the driver stuck?")
 NVIDIA8 = tuple(f"/dev/nvidia{n}" for n in range(8))
 DAVINCI8 = tuple(f"/dev/davinci{n}" for n in range(8))
@@ -63,7 +61,8 @@ MACHINES = [
     Machine("A2, driver stuck", "npu", DAVINCI8, NSMI, ASCEND, CANN, npu=HUNG, problem="driver stuck"),
     Machine("A2 with a stray nvidia-smi", "npu", DAVINCI8, ("nvidia-smi", "npu-smi"), ASCEND, CANN,
             gpu=CPU_TORCH, npu=Probe(8), count=8),
-    Machine("build host: torch_npu without a device", "cpu", modules=("torch_npu",), npu=NO_CANN),
+    Machine("torch_npu, no CANN, device files hidden", "npu", modules=("torch_npu",), npu=NO_CANN,
+            problem="source its set_env.sh"),
     Machine("build host: CANN without a device", "cpu", env=CANN, npu=NO_NPU),
     Machine("A2, but the CPU is chosen", "cpu", DAVINCI8, NSMI, ASCEND, {**CANN, "VERL_PLATFORM": "cpu"}),
     Machine("both kinds, NPU chosen", "npu", NVIDIA8 + DAVINCI8, modules=ASCEND,
@@ -104,6 +103,12 @@ def test_auto_takes_what_works_and_never_falls_back_in_silence(
     else:
         words, told = resolve_auto(["device=auto", "model=tiny"], lambda: found)
         assert (words, told) == ([f"device={machine.device}", "model=tiny"], found)
+
+
+def test_the_reason_stands_once_behind_its_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine("", "cpu", programs=NSMI, env=CANN, npu=CPU_TORCH)
+    text = f"npu-smi on PATH, ASCEND_HOME_PATH is set, but {CPU_TORCH.problem}"
+    assert found_on(machine, monkeypatch).evidence == (text,)
 
 
 def test_an_unknown_platform_is_refused() -> None:

@@ -97,6 +97,11 @@ def test_what_is_dropped_is_not_set(row: Row) -> None:
         assert not [path for path in written if f"  {leaf}:" in path.read_text() and "tiny" not in path.stem]
 
 
+def test_the_timeout_of_the_ranks_is_set_where_it_is_read() -> None:
+    assert composed("actor_rollout_ref.nccl_timeout", OLD) == 3600  # verl 0.6.1: workers/fsdp_workers.py
+    assert composed("actor_rollout_ref.nccl_timeout") == 600  # verl 0.9.1 leaves its own default unread
+
+
 # On the guide's own versions, what it sets is set as it says, but for these.
 OTHERWISE = {
     "VLLM_ENABLE_GRAPH_MODE",  # nothing reads it there either

@@ -53,6 +53,7 @@ def launch(place: Path, script: Path, *words: str, **variables: str) -> subproce
         "TRAIN_FILES": f"{place}/train file.parquet",
         "VAL_FILES": f"{place}/val.parquet",
         "CHECKPOINTS": f"{place}/model",
+        "SANDBOX_URL": "http://h:8080",
         **variables,
     }
     env = {name: value for name, value in env.items() if value}
@@ -128,6 +129,12 @@ def test_what_was_sourced_already_is_left_alone(place: Path) -> None:
     assert f"platform:::{REPO}" in done.stdout
 
 
+def test_cann_is_found_in_its_other_folder(place: Path) -> None:
+    (place / "Ascend" / "ascend-toolkit").rename(place / "Ascend" / "cann")
+    done = launch(place, SCRIPTS / "rl_qwen2_5_7b_npu.sh")
+    assert f"platform:sourced:sourced:{REPO}" in done.stdout
+
+
 @pytest.mark.parametrize("part", ["ascend-toolkit", "nnal/atb"])
 def test_a_missing_cann_is_named(place: Path, part: str) -> None:
     (place / "Ascend" / part / "set_env.sh").unlink()
@@ -155,10 +162,18 @@ def test_sft_takes_the_file_that_the_guide_s_preprocessing_writes(place: Path) -
 
 def test_two_nodes_need_a_sandbox_and_use_the_cluster(place: Path) -> None:
     words = ("gpu", "qwen2_5_7b", "dapo")
-    done = launch(place, SCRIPTS / "rl_two_nodes.sh", *words)
+    done = launch(place, SCRIPTS / "rl_two_nodes.sh", *words, SANDBOX_URL="")
     assert (done.returncode, "SANDBOX_URL is not set" in done.stderr) == (2, True)
-    done = launch(place, SCRIPTS / "rl_two_nodes.sh", *words, STOP, SANDBOX_URL="http://h:8080")
+    done = launch(place, SCRIPTS / "rl_two_nodes.sh", *words, STOP)
     assert words_of(done)[-2:] == ["trainer.nnodes=2", STOP]
+
+
+@pytest.mark.parametrize("name", ["rl_qwen2_5_32b_dapo_gpu.sh", "rl_qwen2_5_32b_ppo_gpu.sh"])
+def test_a_script_for_several_nodes_asks_for_the_sandbox(place: Path, name: str) -> None:
+    done = launch(place, SCRIPTS / name, SANDBOX_URL="")
+    assert (done.returncode, "SANDBOX_URL is not set" in done.stderr) == (2, True)
+    exported = launch(place, SCRIPTS / name, SANDBOX_URL="", RETOOL_SANDBOX_URL="http://e:8080")
+    assert "http://e:8080" in words_of(exported)
 
 
 NODES = [
@@ -170,8 +185,14 @@ NODES = [
 
 @pytest.mark.parametrize(("words", "wanted"), NODES)
 def test_a_node_joins_ray(place: Path, words: tuple[str, ...], wanted: list[str]) -> None:
-    done = launch(place, SCRIPTS / "ray_node.sh", *words, PYTHON="/bin/true")
-    assert words_of(done) == wanted
+    python = place / "python"  # prints no variables, and tells how Ray was called
+    python.write_text(
+        '#!/bin/sh\n[ "$2" = recipe.retool.cli ] || for word in "$@"; do echo "word:$word"; done\n'
+    )
+    python.chmod(0o755)
+    (place / "bin" / "ray").unlink()  # the environment of PYTHON need not be active
+    done = launch(place, SCRIPTS / "ray_node.sh", *words, PYTHON=str(python))
+    assert words_of(done) == ["-m", "ray.scripts.scripts", *wanted]
 
 
 @pytest.mark.parametrize("words", [(), ("tpu", "head"), ("gpu", "worker")])
@@ -195,3 +216,11 @@ def test_a_dry_run_of_the_guide_s_script_prints_the_command_of_verl(place: Path)
     ):
         assert text in done.stdout
     assert "actor_rollout_ref.rollout.n=8" in done.stdout
+
+
+def test_triton_ascend_is_installed_after_plain_triton_is_gone(place: Path) -> None:
+    lines = launch(place, SCRIPTS / "setup_npu.sh", DRY_RUN="1").stdout.splitlines()
+    (gone,) = (n for n, line in enumerate(lines) if line.endswith("uninstall -y triton"))
+    (there,) = (n for n, line in enumerate(lines) if "triton-ascend==" in line)
+    (listed,) = (n for n, line in enumerate(lines) if "requirements-npu.txt" in line)
+    assert listed < gone < there

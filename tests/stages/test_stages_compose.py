@@ -10,6 +10,7 @@ from recipe.retool.errors import ConfigError
 from recipe.retool.stages.checks import check_batch, check_reward
 from recipe.retool.stages.commands import assign
 from recipe.retool.stages.compose import check_paths, compose_config, resolved
+from recipe.retool.stages.preflight import OWN_PATHS
 
 FILES = ["data.train_files=a.parquet", "data.val_files=b.parquet"]
 
@@ -69,3 +70,22 @@ def test_missing_data_file_is_named() -> None:
     values = resolved(compose_config("retool_ppo", ["data.train_files=nowhere.parquet"]))
     with pytest.raises(ConfigError, match=r"data\.train_files=nowhere\.parquet"):
         check_paths(values, ["data.train_files"])
+
+
+def test_only_a_model_may_be_a_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = {"data": {"train_files": "data/train"}, "model": {"path": "Qwen/Qwen3-8B"}}
+    check_paths(values, ["model.path"])
+    with pytest.raises(ConfigError, match=r"data\.train_files=data/train: no such file"):
+        check_paths(values, ["data.train_files"])
+    (tmp_path / "Qwen").mkdir()  # then it is a folder with a typing error
+    with pytest.raises(ConfigError, match=r"model\.path=Qwen/Qwen3-8B: no such file"):
+        check_paths(values, ["model.path"])
+
+
+@pytest.mark.parametrize("key", OWN_PATHS[:3])
+def test_files_of_the_tools_and_of_the_data_must_be_there(key: str) -> None:
+    values = resolved(compose_config("retool_ppo", [*FILES, f"{key}=tools/nowhere.yaml"]))
+    with pytest.raises(ConfigError, match=rf"{key}=tools/nowhere\.yaml: no such file"):
+        check_paths(values, (), OWN_PATHS)
+    check_paths(resolved(compose_config("retool_ppo", [*FILES, f"{OWN_PATHS[2]}=null"])), (), OWN_PATHS)

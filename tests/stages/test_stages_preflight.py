@@ -1,20 +1,28 @@
 """Bad input that must stop before Ray starts, with the key and the remedy in the message."""
 
+import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recipe.retool.cli import main
+from recipe.retool.device.memory import DeviceMemory
 from recipe.retool.errors import ConfigError
+from recipe.retool.stages.checks import ENGINES, ESTIMATORS
 from recipe.retool.stages.choices import Choices, check_installed, choices_of, model_path
 from recipe.retool.stages.commands import sft_command
+from recipe.retool.stages.compose import compose_config, resolved
+from recipe.retool.stages.estimate import estimate_rl
 from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check_sft_layout
 from recipe.retool.stages.preflight import check_sandbox_url
+from recipe.retool.stages.rl import worker_variables
 from recipe.retool.stages.shapes import KNOWN_SHAPES, read_shape, shape_of
 
 SEVEN = KNOWN_SHAPES["qwen2_5_7b"]
+MEMORY = DeviceMemory(80.0, "test")
 
 
 def rl(**changes: Any) -> dict[str, Any]:
@@ -60,6 +68,11 @@ BAD_LAYOUTS = [
         r"ppo_mini_batch_size=24 does not divide data.train_batch_size=32: choose one of \[1, 2, 4, 8, 16",
     ),
     ({"mini": 1, "n": 1, "sp": 1}, r"not a multiple of the 8 data-parallel ranks"),
+    ({"devices": 0}, r"trainer.n_gpus_per_node=0: must be a whole number, 1 or more"),
+    ({"nodes": "two"}, r"trainer.nnodes=two: must be a whole number"),
+    ({"mini": 0}, r"ppo_mini_batch_size=0: must be"),
+    ({"batch": 32.0}, r"data.train_batch_size=32.0: must be"),
+    ({"n": -1}, r"rollout.n=-1: must be"),
     ({"padding": False}, r"needs actor_rollout_ref.model.use_remove_padding=True"),
 ]
 
@@ -81,6 +94,7 @@ BAD_LENGTHS = [
         r"ppo_max_token_len_per_gpu=4096 x sequence parallelism 4 cannot hold one sequence of 22528",
     ),
     ({"model_len": 8192}, r"max_model_len=8192 is less than"),
+    ({"model_len": "long"}, r"rollout.max_model_len=long: must be a whole number"),
 ]
 
 
@@ -101,7 +115,29 @@ def test_an_sft_budget_below_one_dialogue_is_refused() -> None:
         check_sft_layout(values, SEVEN)
 
 
+ACTOR, CRITIC = "actor_rollout_ref.actor", "critic"
 WORDS = [
+    (["algorithm.adv_estimator=grppo"], "algorithm.adv_estimator=grppo: unknown; known are gae"),
+    (["actor_rollout_ref.rollout.name=vlm"], "rollout.name=vlm: unknown; known are vllm"),
+    (["actor_rollout_ref.rollout.gpu_memory_utilization=1.5"], "utilization=1.5: must be a number"),
+    (["data.max_prompt_length=long"], "data.max_prompt_length=long: must be a whole number"),
+    (
+        ["device=gpu", "model=qwen2_5_7b", f"{ACTOR}.ulysses_sequence_parallel_size=1",
+         f"{ACTOR}.fsdp_config.ulysses_sequence_parallel_size=8"],
+        "actor.fsdp_config.ulysses_sequence_parallel_size=8 does not divide the model's 28",
+    ),
+    (
+        ["device=gpu", "model=qwen2_5_7b", "algorithm=ppo", "critic.fsdp.ulysses_sequence_parallel_size=8"],
+        "critic.fsdp.ulysses_sequence_parallel_size=8 does not divide the model's 28",
+    ),
+    (
+        ["device=gpu", "model=qwen2_5_7b", "actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu=2000"],
+        "rollout.log_prob_max_token_len_per_gpu=2000 x",
+    ),
+    (
+        ["device=gpu", "model=qwen2_5_7b", "algorithm=ppo", "critic.ppo_max_token_len_per_gpu=2000"],
+        "critic.ppo_max_token_len_per_gpu=2000 x",
+    ),
     (["device=cpu", "model=qwen2_5_7b"], "choose model=tiny or model=qwen3_0_6b"),
     (["device=cpu", "stack=verl_0_6"], "no device=cpu"),
     (["stack=verl_0_7"], "stack=verl_0_7: unknown"),
@@ -115,7 +151,7 @@ WORDS = [
     (["device=gpu", "model=qwen2_5_7b", "actor_rollout_ref.actor.ppo_mini_batch_size=48"], "does not divide"),
     (["algorithm.adv_estimatr=grpo"], "adv_estimatr"),
     (["model=qwen9"], "qwen9"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("words", "message"), WORDS)
@@ -150,6 +186,31 @@ def test_several_nodes_need_a_sandbox_that_all_reach(url: str | None) -> None:
     check_sandbox_url(rl(), url)
 
 
+def test_on_several_nodes_the_actors_get_our_variables_and_never_the_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RETOOL_SANDBOX_TOKEN", "secret")
+    extra = {"RETOOL_SANDBOX_URL": "http://a:1,http://b:2", "VERL_FILE_LOGGER_PATH": "/runs/it's/m.jsonl"}
+    words = ["trainer.nnodes=2", *worker_variables(rl(nodes=2), extra)]
+    composed = resolved(compose_config("retool_ppo", words))
+    # verl merges this over its own runtime_env and hands it to ray.init (trainer/main_ppo.py, both versions)
+    assert composed["ray_kwargs"]["ray_init"]["runtime_env"]["env_vars"] == extra
+    assert "secret" not in str(words)
+    assert worker_variables(rl(), extra) == []
+
+
+def test_the_sandbox_of_the_environment_is_used(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RETOOL_SANDBOX_URL", "http://10.0.0.7:8080")
+    assert main(["rl", "--dry-run", "device=gpu", "model=qwen2_5_32b"]) == 0
+    printed = capsys.readouterr().out
+    assert "RETOOL_SANDBOX_URL=http://10.0.0.7:8080" in printed
+    assert "runtime_env.env_vars.RETOOL_SANDBOX_URL" in printed
+    assert main(["rl", "--dry-run", "--sandbox-url", "http://10.0.0.8:1", "device=gpu"]) == 0
+    assert "RETOOL_SANDBOX_URL=http://10.0.0.8:1" in capsys.readouterr().out
+
+
 def test_several_sft_nodes_need_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NODE_RANK", raising=False)
     with pytest.raises(ConfigError, match="NODE_RANK"):
@@ -182,6 +243,52 @@ def test_a_local_config_beats_the_table(tmp_path: Path) -> None:
     found = shape_of(str(tmp_path), "qwen2_5_7b")
     assert found is not None
     assert (found.heads, found.kv_heads, found.head_size, found.tied) == (4, 4, 16, False)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "\udcff"])
+def test_a_broken_config_json_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        shape_of(str(tmp_path), "qwen2_5_7b")
+
+
+def test_a_config_json_without_layers_is_unknown() -> None:
+    assert read_shape({"num_attention_heads": 4, "hidden_size": 64, "vocab_size": 100}) is None
+
+
+@pytest.mark.parametrize("path", ["runs/sft/hf", "Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-7B"])
+def test_the_model_of_a_group_has_its_shape(path: str) -> None:
+    assert shape_of(path, "qwen2_5_7b") is SEVEN
+
+
+@pytest.mark.parametrize("path", ["Qwen/Qwen3-8B", "Qwen/Qwen2.5-72B", "models/mine"])
+def test_another_model_is_not_judged_by_the_shape_of_the_group(
+    path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shape_of(path, "qwen2_5_7b") is None
+    assert main(["rl", "--dry-run", "device=gpu", "model=qwen2_5_7b", f"model.path={path}"]) == 0
+    assert f"the shape of {path} is unknown" in capsys.readouterr().out
+
+
+def test_the_estimate_of_ppo_counts_the_critic_s_budget() -> None:
+    words = ["device=gpu", "model=qwen2_5_7b", "algorithm=ppo", "critic.ppo_max_token_len_per_gpu="]
+    small, large = (
+        estimate_rl(resolved(compose_config("retool_ppo", [*words[:3], words[3] + tokens])), SEVEN, MEMORY)[0]
+        for tokens in ("22528", "400000")
+    )
+    assert large.activations > 5 * small.activations
+    assert small.logits > large.logits == 0  # a critic gives one value for a token
+
+
+def test_estimators_and_engines_are_those_of_verl() -> None:
+    spec = importlib.util.find_spec("verl")
+    assert spec
+    assert spec.submodule_search_locations
+    root = Path(next(iter(spec.submodule_search_locations)))
+    names = (root / "trainer/ppo/core_algos.py").read_text().split("class AdvantageEstimator")[1]
+    assert set(re.findall(r'^    [A-Z_]+ = "(\w+)"$', names, re.MULTILINE)) == set(ESTIMATORS)
+    replicas = (root / "workers/rollout/replica.py").read_text()
+    assert set(re.findall(r'Registry\.register\("(\w+)"', replicas)) == set(ENGINES)
 
 
 def test_a_mixture_of_experts_is_not_guessed() -> None:

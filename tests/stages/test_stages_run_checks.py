@@ -36,11 +36,29 @@ def test_a_config_that_is_refused_ends_the_list() -> None:
     assert found[0].level is Level.ERROR
 
 
+def test_more_devices_than_there_are_is_an_error() -> None:
+    words = ["device=gpu", "stack=verl_0_9", "model=qwen2_5_7b"]
+    (found,) = examine_run(words, usable=4)
+    assert (found.level, "set trainer.n_gpus_per_node=4" in found.fix) == (Level.ERROR, True)
+    assert len(examine_run(words, usable=8)) > 1
+
+
 def test_files_without_the_columns_are_errors(task: TaskFiles) -> None:
     words = ["device=cpu", "stack=verl_0_9", f"model.path={task.base}", f"data.val_files={task.sft}"]
     found = levels([*words, "data.train_files=no.parquet"])
     assert "no column" in found["data.val_files"].found
     assert "data.train_files=no.parquet" in found["data.train_files"].fix
+
+
+def test_a_data_path_with_one_slash_is_no_name_on_the_hub(task: TaskFiles) -> None:
+    words = ["device=cpu", "stack=verl_0_9", f"model.path={task.base}", f"data.val_files={task.test}"]
+    found = levels([*words, "data.train_files=no/where"])["data.train_files"]
+    assert (found.level, "no such file" in found.fix) == (Level.ERROR, True)
+
+
+def test_a_tool_config_that_is_not_there_is_refused() -> None:
+    word = "actor_rollout_ref.rollout.multi_turn.tool_config_path=no/where.yaml"
+    assert [check.level for check in examine_run(["device=cpu", "stack=verl_0_9", word])] == [Level.ERROR]
 
 
 def test_a_folder_that_is_no_model_is_an_error(tmp_path: Path) -> None:

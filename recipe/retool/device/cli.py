@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recipe.retool.device import accelerator_checks, engine_checks, host_checks, package_checks
-from recipe.retool.device.checks import Check, Level, render, render_json
+from recipe.retool.device.checks import Check, Level, error, render, render_json
 from recipe.retool.device.detect import AUTO, CPU, detect
 from recipe.retool.device.profiles import DEVICES
 from recipe.retool.device.stacks import DEFAULT_STACK, STACKS, check_device
+from recipe.retool.errors import ConfigError
 
 
 def main(argv: list[str]) -> int:
@@ -27,7 +28,12 @@ def main(argv: list[str]) -> int:
     """
     args = _parser().parse_intermixed_args(argv)
     device, stack = _chosen(args)
-    checks = examine(device, args.sandbox_url, stack, args.run)
+    try:
+        checks = examine(device, args.sandbox_url, stack, args.run)
+    except ConfigError as problem:
+        if not args.json:
+            raise
+        checks = [error("choice", "refused", str(problem))]  # who asked for JSON reads nothing else
     sys.stdout.write((render_json if args.json else render)(checks))
     return 1 if any(check.level is Level.ERROR for check in checks) else 0
 
@@ -64,6 +70,8 @@ def examine(
     wanted = package_checks.requirements(chosen, stack)
     checks += [package_checks.check_version(one, chosen) for one in wanted]
     checks += package_checks.check_entry_points(chosen)
+    if "triton-ascend" in {one.name for one in wanted}:
+        checks.append(package_checks.check_triton())
     if chosen == CPU:
         checks += [engine_checks.check_verl_platform(), engine_checks.check_vllm_platform()]
     else:
@@ -74,7 +82,8 @@ def examine(
     if run:
         from recipe.retool.stages.run_checks import examine_run
 
-        checks += examine_run([f"device={chosen}", f"stack={stack}", *run])
+        usable = detection.count if detection.device == chosen != CPU else None
+        checks += examine_run([f"device={chosen}", f"stack={stack}", *run], usable)
     return checks
 
 

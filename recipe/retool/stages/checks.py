@@ -6,8 +6,30 @@ from typing import Any
 
 from recipe.retool.errors import ConfigError
 from recipe.retool.reward.score import RewardSettings
+from recipe.retool.stages.numbers import look_up, share, whole
 
 OWN_REWARD = ("pkg://recipe.retool.retool", "recipe/retool/retool.py")  # verl 0.9, verl 0.6
+
+# verl's own (trainer/ppo/core_algos.py, workers/rollout/replica.py). 0.6.1 lacks the last three, and trtllm.
+ESTIMATORS = (
+    *("gae", "grpo", "reinforce_plus_plus", "reinforce_plus_plus_baseline", "remax", "rloo", "opo"),
+    *("grpo_passk", "gpg", "rloo_vectorized", "grpo_vectorized"),
+    *("optimal_token_baseline", "tir_optimal_token_baseline", "gdpo"),
+)
+ENGINES = ("vllm", "sglang", "trtllm")
+
+
+def check_names(values: dict[str, Any]) -> None:
+    """Refuse an estimator or a rollout engine that verl does not have, and an impossible share of memory.
+
+    Raises:
+        ConfigError: Names the key and what it may be.
+    """
+    engine = "actor_rollout_ref.rollout.name"
+    for key, known in (("algorithm.adv_estimator", ESTIMATORS), (engine, ENGINES)):
+        if look_up(values, key) not in known:
+            raise ConfigError(f"{key}={look_up(values, key)}: unknown; known are {', '.join(known)}")
+    share(values, "actor_rollout_ref.rollout.gpu_memory_utilization")
 
 
 def check_reward(values: dict[str, Any]) -> None:
@@ -53,12 +75,13 @@ def check_micro_batch(values: dict[str, Any]) -> None:
     ranks = (
         trainer["n_gpus_per_node"] * trainer["nnodes"] // values["engine"]["ulysses_sequence_parallel_size"]
     )
-    batch, micro = data["train_batch_size"], data["micro_batch_size_per_gpu"]
-    share = batch // ranks
+    batch = whole(values, "data.train_batch_size")
+    micro = 1 if data["use_dynamic_bsz"] else whole(values, "data.micro_batch_size_per_gpu")
+    rows = batch // ranks
     if batch % ranks:
         raise ConfigError(f"data.train_batch_size={batch} is not divisible by {ranks} ranks")
-    if not data["use_dynamic_bsz"] and share % micro:
+    if not data["use_dynamic_bsz"] and rows % micro:
         raise ConfigError(
-            f"data.train_batch_size={batch} gives each of {ranks} ranks {share} rows, not a multiple of "
-            f"data.micro_batch_size_per_gpu={micro}: set the latter to {math.gcd(share, micro)}"
+            f"data.train_batch_size={batch} gives each of {ranks} ranks {rows} rows, not a multiple of "
+            f"data.micro_batch_size_per_gpu={micro}: set the latter to {math.gcd(rows, micro)}"
         )

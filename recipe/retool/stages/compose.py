@@ -58,29 +58,43 @@ def write_resolved(config: DictConfig, target: Path) -> None:
     target.write_text(OmegaConf.to_yaml(OmegaConf.create(resolved(config))))
 
 
-def check_paths(values: dict[str, Any], keys: Sequence[str]) -> None:
-    """Refuse local paths that do not exist; names of the hub (owner/name) and remote paths pass.
+def check_paths(values: dict[str, Any], keys: Sequence[str], optional: Sequence[str] = ()) -> None:
+    """Refuse local paths that do not exist; remote ones pass, and for a model a hub name (owner/name).
+
+    Args:
+        values: A resolved config.
+        keys: Keys that must be set.
+        optional: Keys that may be absent or null.
 
     Raises:
         ConfigError: Names the key and the path.
     """
-    for key in keys:
+    for key in (*keys, *optional):
         value: Any = values
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         for path in value if isinstance(value, list) else [value]:
+            if path is None and key in optional:
+                continue
             if path is None:
                 raise ConfigError(f"{key} is not set: add {key}=PATH")
-            if not _reachable(str(path)):
+            if not _reachable(str(path), hub=key.endswith("model.path")):
                 raise ConfigError(
                     f"{key}={path}: no such file or folder (relative paths start at {Path.cwd()})"
                 )
 
 
-def _reachable(path: str) -> bool:
-    if "://" in path or Path(path).expanduser().exists():
-        return True
-    return path.count("/") == 1 and not path.startswith((".", "~", "/")) and Path(path).suffix != ".parquet"
+def is_hub_name(path: str) -> bool:
+    """Whether ``path`` can only be a model of the hub: owner/name, and no folder of that owner here."""
+    return (
+        path.count("/") == 1
+        and not path.startswith((".", "~", "/"))
+        and not Path(path.partition("/")[0]).exists()
+    )
+
+
+def _reachable(path: str, hub: bool) -> bool:
+    return "://" in path or Path(path).expanduser().exists() or (hub and is_hub_name(path))
 
 
 def _verl_config() -> Path:

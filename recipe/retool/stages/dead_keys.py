@@ -40,6 +40,8 @@ _RL_NEW = (
     DeadKey(f"{_REF}.use_torch_compile", f"{_REF}.fsdp_config.use_torch_compile", True),
     DeadKey("critic.ulysses_sequence_parallel_size", "critic.fsdp.ulysses_sequence_parallel_size", 1),
     DeadKey("critic.model.fsdp_config", "critic.fsdp"),
+    DeadKey("actor_rollout_ref.nccl_timeout", "nothing: no worker reads it", 600),
+    DeadKey("critic.nccl_timeout", "nothing: no worker reads it", 600),
     DeadKey("data.return_raw_chat", "nothing: the messages are always there", True),
     DeadKey(
         f"{_ROLLOUT}.update_weights_bucket_megabytes",

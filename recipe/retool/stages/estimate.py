@@ -4,10 +4,11 @@ An estimate: it counts weights, gradients, Adam's moments, stored activations, l
 cache, and knows nothing of fragmentation or of the buffers of the libraries.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from recipe.retool.device.memory import DeviceMemory
+from recipe.retool.stages.layout import has_critic
 from recipe.retool.stages.shapes import ModelShape
 
 _GIB = 2**30
@@ -88,9 +89,15 @@ def estimate_rl(values: dict[str, Any], shape: ModelShape, device: DeviceMemory)
     trained = int(data["train_batch_size"]) * int(rollout["n"]) * longest
     flops = _TRAIN_FLOPS + _PROBABILITY_FLOPS
     training = estimate_training(shape, world, int(actor["ppo_max_token_len_per_gpu"]), trained, flops)
+    if has_critic(values):
+        tokens = int(values["critic"]["ppo_max_token_len_per_gpu"])
+        critic = replace(
+            estimate_training(shape, world, tokens, trained, flops), logits=0.0
+        )  # one value a token
+        training = max(training, critic, key=lambda found: found.total)
     offload = actor["fsdp_config"]
     kept = (_FLOAT if offload["param_offload"] else 0) + (2 * _FLOAT if offload["optimizer_offload"] else 0)
-    models = 2 if values["algorithm"]["adv_estimator"] == "gae" else 1
+    models = 2 if has_critic(values) else 1
     weights = shape.parameters() * _HALF / tp / _GIB
     cache = max(0.0, float(rollout["gpu_memory_utilization"]) * device.gib - weights)
     host = models * kept * shape.parameters() / nodes / _GIB + weights * world / nodes

@@ -10,7 +10,7 @@ def training_lines(found: Training, device: DeviceMemory) -> list[str]:
         f"estimate for one device of {device.gib:.0f} GiB ({device.origin}); not a measurement:",
         f"  training   {found.total:.0f} GiB: weights, gradients and Adam {found.states:.1f}, activations "
         f"{found.activations:.1f}, logits {found.logits:.1f}",
-        f"  step       at most {found.seconds / 60:.1f} min of training at an assumed "
+        f"  step       about {found.seconds / 60:.1f} min of training at an assumed "
         f"{FLOPS / 1e12:.0f} TFLOP/s a device",
     ]
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from recipe.retool.device.memory import device_memory
 from recipe.retool.device.variables import obsolete
 from recipe.retool.errors import ConfigError
-from recipe.retool.stages.checks import check_batch, check_micro_batch, check_reward
+from recipe.retool.stages.checks import check_batch, check_micro_batch, check_names, check_reward
 from recipe.retool.stages.choices import Choices, check_choices, check_installed
 from recipe.retool.stages.dead_keys import check_values, check_words
 from recipe.retool.stages.estimate import estimate_rl, estimate_sft
@@ -19,8 +19,18 @@ from recipe.retool.stages.estimate_text import (
     training_warnings,
 )
 from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check_sft_layout
+from recipe.retool.stages.numbers import whole
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.shapes import shape_of
+
+# Paths that our configs fill in. A package (pkg://) and an absent one pass.
+OWN_PATHS = (
+    "actor_rollout_ref.rollout.multi_turn.tool_config_path",
+    "actor_rollout_ref.rollout.agent.agent_loop_config_path",
+    "data.custom_cls.path",
+    "reward.custom_reward_function.path",
+    "custom_reward_function.path",  # verl 0.6
+)
 
 
 def before_composing(stage: str, chosen: Choices, overrides: Sequence[str]) -> None:
@@ -43,6 +53,7 @@ def check_rl(chosen: Choices, values: dict[str, Any]) -> None:
         ConfigError: The first thing that is wrong.
     """
     check_values("rl", chosen.stack, values)
+    check_names(values)
     shape = shape_of(str(values["actor_rollout_ref"]["model"]["path"]), chosen.model)
     check_rl_layout(values, shape)
     check_rl_lengths(values)
@@ -60,6 +71,24 @@ def check_sandbox_url(values: dict[str, Any], url: str | None) -> None:
         raise ConfigError(
             f"trainer.nnodes={nodes}: every node must reach the sandbox; start one with `retool "
             "sandbox serve --host ADDRESS --allow-remote` on a trusted network and give --sandbox-url http://ADDRESS:8080"
+        )
+
+
+def check_count(values: dict[str, Any], usable: int | None) -> None:
+    """Refuse more devices a node than torch can use here: Ray then waits for them without an end.
+
+    Args:
+        values: A resolved config.
+        usable: Devices of this node; None or 0 when that is not known.
+
+    Raises:
+        ConfigError: Names the key and the number.
+    """
+    asked = whole(values, "trainer.n_gpus_per_node")
+    if usable and asked > usable:
+        raise ConfigError(
+            f"trainer.n_gpus_per_node={asked}: torch can use {usable} here; set "
+            f"trainer.n_gpus_per_node={usable}"
         )
 
 
@@ -91,6 +120,7 @@ def tell_rl_estimate(chosen: Choices, values: dict[str, Any], details: bool) -> 
     """Print the estimate of an RL config, or only its warnings."""
     shape = shape_of(str(values["actor_rollout_ref"]["model"]["path"]), chosen.model)
     if shape is None:
+        _tell_unknown(str(values["actor_rollout_ref"]["model"]["path"]))
         return
     device = device_memory(chosen.device)
     training, rollout = estimate_rl(values, shape, device)
@@ -104,6 +134,7 @@ def tell_sft_estimate(chosen: Choices, values: dict[str, Any], details: bool) ->
     """Print the estimate of an SFT config, or only its warnings."""
     shape = shape_of(str(values["model"]["path"]), chosen.model)
     if shape is None:
+        _tell_unknown(str(values["model"]["path"]))
         return
     device = device_memory(chosen.device)
     training = estimate_sft(values, shape)
@@ -111,3 +142,10 @@ def tell_sft_estimate(chosen: Choices, values: dict[str, Any], details: bool) ->
         say(line)
     for line in training_warnings(training, device, SFT_BUDGET):
         say(f"  warning: {line}")
+
+
+def _tell_unknown(path: str) -> None:
+    say(
+        f"  no estimate, and no look at attention heads: the shape of {path} is unknown (no config.json of a "
+        "dense decoder there)"
+    )

@@ -1,9 +1,11 @@
 """``retool rl``: reinforcement learning with tool calls, by verl's main_ppo."""
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recipe.retool.stages.arguments import engine_arguments, engine_parser
 from recipe.retool.stages.choices import choices_of, model_path, resolve_auto
@@ -12,7 +14,9 @@ from recipe.retool.stages.compose import check_paths, compose_config, resolved, 
 from recipe.retool.stages.detection import tell_detection, write_detection
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.preflight import (
+    OWN_PATHS,
     before_composing,
+    check_count,
     check_rl,
     check_rl_data,
     check_sandbox_url,
@@ -22,6 +26,7 @@ from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import RlProgress, say
 from recipe.retool.stages.sandbox_watch import SandboxWatch, working_sandbox
 
+_SANDBOX_VARIABLE = "RETOOL_SANDBOX_URL"
 PATH_KEYS = ("data.train_files", "data.val_files", "actor_rollout_ref.model.path")
 
 
@@ -68,7 +73,8 @@ def run_rl(
     Args:
         overrides: Hydra overrides of configs/retool_ppo.yaml.
         folder: Run folder.
-        sandbox_url: A running sandbox; None starts one for the time of the run.
+        sandbox_url: A running sandbox; None takes RETOOL_SANDBOX_URL, and starts one for the time of the run
+            when that is not set either.
         dry_run: Print the command and an estimate of its memory, and stop.
 
     Raises:
@@ -77,6 +83,7 @@ def run_rl(
         StageError: The engine failed.
     """
     run = RlRun(folder.resolve())
+    sandbox_url = sandbox_url or os.environ.get(_SANDBOX_VARIABLE, "").strip() or None
     overrides, detection = resolve_auto(model_path(overrides, "actor_rollout_ref.model.path"))
     chosen = choices_of(overrides)
     words = [
@@ -91,25 +98,39 @@ def run_rl(
     config = compose_config("retool_ppo", words)
     values = resolved(config)
     check_rl(chosen, values)
+    check_count(values, detection.count if detection else None)
     if dry_run:
-        say(ppo_command(words, {"RETOOL_SANDBOX_URL": sandbox_url or "http://127.0.0.1:PORT"}).shell())
+        extra = {_SANDBOX_VARIABLE: sandbox_url or "http://127.0.0.1:PORT"}
+        say(ppo_command([*words, *worker_variables(values, extra)], extra).shell())
         tell_rl_estimate(chosen, values, details=True)
         return run
-    check_paths(values, PATH_KEYS)
+    check_paths(values, PATH_KEYS, OWN_PATHS)
     check_rl_data(values)
     check_sandbox_url(values, sandbox_url)
     tell_rl_estimate(chosen, values, details=False)
     write_resolved(config, run.folder / "config.yaml")
     write_detection(detection, run.folder)
     with working_sandbox(sandbox_url, run.folder / "sandbox.log") as sandbox:
-        _train(run, words, sandbox)
+        _train(run, words, values, sandbox)
     return run
 
 
-def _train(run: RlRun, words: list[str], sandbox: SandboxWatch) -> None:
+def worker_variables(values: Mapping[str, Any], extra: Mapping[str, str]) -> list[str]:
+    """Overrides that carry variables to the actors of a Ray cluster which was there before the run.
+
+    Such actors inherit the environment of their node's Ray, not that of the driver. On one node verl starts
+    Ray itself, and the driver's environment is enough.
+    """
+    if values["trainer"]["nnodes"] == 1:
+        return []
+    return [assign(f"++ray_kwargs.ray_init.runtime_env.env_vars.{name}", extra[name]) for name in extra]
+
+
+def _train(run: RlRun, words: list[str], values: Mapping[str, Any], sandbox: SandboxWatch) -> None:
     metrics = run.folder / "metrics"
     attempt = attempt_file(metrics)
-    command = ppo_command(words, {"VERL_FILE_LOGGER_PATH": str(attempt), "RETOOL_SANDBOX_URL": sandbox.url})
+    extra = {"VERL_FILE_LOGGER_PATH": str(attempt), _SANDBOX_VARIABLE: sandbox.url}
+    command = ppo_command([*words, *worker_variables(values, extra)], extra)
     (run.folder / "command.sh").write_text(command.shell() + "\n")
     progress = RlProgress(attempt, run.folder / "rollouts")
 

@@ -18,7 +18,14 @@ from recipe.retool.stages.choices import Choices, choices_of, model_path
 from recipe.retool.stages.compose import check_paths, compose_config, resolved
 from recipe.retool.stages.estimate import Rollout, estimate_rl
 from recipe.retool.stages.estimate_text import rollout_warnings, training_warnings
-from recipe.retool.stages.preflight import RL_BUDGET, before_composing, check_rl, check_rl_data
+from recipe.retool.stages.preflight import (
+    OWN_PATHS,
+    RL_BUDGET,
+    before_composing,
+    check_count,
+    check_rl,
+    check_rl_data,
+)
 from recipe.retool.stages.shapes import ModelShape, shape_of
 from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA
 
@@ -46,14 +53,21 @@ print(json.dumps({"schema": name in texts[0],
 """
 
 
-def examine_run(overrides: Sequence[str]) -> list[Check]:
-    """The config, its size, its model and its data files."""
+def examine_run(overrides: Sequence[str], usable: int | None = None) -> list[Check]:
+    """The config, its size, its model and its data files.
+
+    Args:
+        overrides: Hydra overrides of the run.
+        usable: Devices that torch can use on this node; None when that does not count, as on a CPU.
+    """
     chosen = choices_of(overrides)
     words = model_path(overrides, "actor_rollout_ref.model.path")
     try:
         before_composing("rl", chosen, words)
         values = resolved(compose_config("retool_ppo", words))
         check_rl(chosen, values)
+        check_paths(values, (), OWN_PATHS)
+        check_count(values, usable)
     except ConfigError as problem:
         return [error("config", "refused", str(problem))]
     path = str(values["actor_rollout_ref"]["model"]["path"])
@@ -61,6 +75,8 @@ def examine_run(overrides: Sequence[str]) -> list[Check]:
     shape = shape_of(path, chosen.model)
     if shape is not None:
         checks += check_fit(chosen, values, shape)
+    else:
+        checks.append(warning("fit", f"the shape of {path} is unknown", "give a folder with its config.json"))
     checks.append(check_model(path))
     return [*checks, *(check_files(values, key) for key in ("data.train_files", "data.val_files"))]
 
@@ -115,10 +131,10 @@ def check_files(values: dict[str, Any], key: str) -> Check:
     listed = values["data"][key.split(".")[1]]
     rows = 0
     for file in map(str, listed if isinstance(listed, list) else [listed]):
-        if not Path(file).is_file():
+        if "://" in file:
             return ok(key, f"{file}: not local, not looked into")
         try:
-            meta = pq.read_metadata(file)
+            meta = pq.read_metadata(Path(file).expanduser())
         except (OSError, pa.ArrowException) as problem:
             return error(key, f"{file}: {problem}", "write it with `retool data rl|eval`")
         missing = [column for column in _COLUMNS if column not in meta.schema.to_arrow_schema().names]

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from recipe.retool.errors import ConfigError
 from recipe.retool.stages.arguments import engine_arguments
 from recipe.retool.stages.choices import choices_of, resolve_auto
 from recipe.retool.stages.commands import assign, sft_command, sft_overrides
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
 from recipe.retool.stages.detection import tell_detection, write_detection
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
-from recipe.retool.stages.preflight import before_composing, check_sft, tell_sft_estimate
+from recipe.retool.stages.numbers import whole
+from recipe.retool.stages.preflight import before_composing, check_count, check_sft, tell_sft_estimate
 from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import SftProgress, say
 
@@ -65,8 +64,9 @@ def run_sft(overrides: Sequence[str], folder: Path, dry_run: bool = False) -> Sf
     metrics = run.folder / "metrics"
     config = compose_config("retool_sft", words)
     values = resolved(config)
-    ranks, nodes = (_whole(values, key) for key in ("n_gpus_per_node", "nnodes"))
+    ranks, nodes = (whole(values, f"trainer.{key}") for key in ("n_gpus_per_node", "nnodes"))
     check_sft(chosen, values)
+    check_count(values, detection.count if detection else None)
     if dry_run:
         say(sft_command(words, ranks, {}, nodes).shell())
         tell_sft_estimate(chosen, values, details=True)
@@ -83,10 +83,3 @@ def run_sft(overrides: Sequence[str], folder: Path, dry_run: bool = False) -> Sf
     finally:
         merge_attempts(metrics, run.folder / "metrics.jsonl")
     return run
-
-
-def _whole(values: dict[str, Any], key: str) -> int:
-    number = values["trainer"][key]
-    if not isinstance(number, int) or number < 1:
-        raise ConfigError(f"trainer.{key}={number}: must be a whole number, 1 or more")
-    return number

@@ -1,8 +1,11 @@
 """What a model's config.json says of its size: for the checks of a layout and the estimate of memory."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from recipe.retool.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,34 @@ KNOWN_SHAPES = {
 }
 
 
+# Where the model of a group lies when no path is given (configs/model/, as `retool merge` writes it).
+_OWN_PATH = "runs/sft/hf"
+
+
 def shape_of(path: str, group: str) -> ModelShape | None:
-    """The shape of the model at ``path``; of the group when there is no local folder; None when unknown."""
+    """The shape of the model at ``path``; that of the group when this is its own model; None when unknown.
+
+    Raises:
+        ConfigError: There is a config.json, and it cannot be read.
+    """
     file = Path(path).expanduser() / "config.json"
     if file.is_file():
-        return read_shape(json.loads(file.read_text(encoding="utf-8")))
-    return KNOWN_SHAPES.get(group)
+        try:
+            config = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{file} cannot be read ({error}): write the model again, or download it"
+            ) from error
+        if not isinstance(config, dict):
+            raise ConfigError(f"{file} is not a JSON object: write the model again, or download it")
+        return read_shape(config)
+    return KNOWN_SHAPES.get(group) if path == _OWN_PATH or _named_like(path, group) else None
+
+
+def _named_like(path: str, group: str) -> bool:
+    """Qwen/Qwen2.5-7B-Instruct is a model of the group qwen2_5_7b, Qwen/Qwen3-8B is not."""
+    name = re.sub("[.-]", "_", path.rstrip("/").rpartition("/")[2].lower())
+    return f"{name}_".startswith(f"{group}_")
 
 
 def read_shape(config: dict[str, object]) -> ModelShape | None:
@@ -65,9 +90,9 @@ def read_shape(config: dict[str, object]) -> ModelShape | None:
         return value if isinstance(value, int) else default
 
     heads, hidden = number("num_attention_heads"), number("hidden_size")
-    if not heads or not hidden or "num_experts" in config:
+    if heads < 1 or hidden < 1 or "num_experts" in config:
         return None
-    return ModelShape(
+    shape = ModelShape(
         heads=heads,
         kv_heads=number("num_key_value_heads", heads),
         layers=number("num_hidden_layers"),
@@ -77,3 +102,5 @@ def read_shape(config: dict[str, object]) -> ModelShape | None:
         head_size=number("head_dim", hidden // heads),
         tied=config.get("tie_word_embeddings") is True,
     )
+    sizes = (shape.kv_heads, shape.layers, shape.vocabulary, shape.head_size)
+    return shape if min(sizes) > 0 else None
