@@ -205,11 +205,7 @@ def limiter(proc_fd: int) -> Callable[[tuple[int, ...], int], None]:
 
 
 def _data_bytes(proc_fd: int) -> int:
-    fd = open("self/statm", os.O_RDONLY, dir_fd=proc_fd)
-    try:
-        return int(os.read(fd, 256).split()[5]) * os.sysconf("SC_PAGE_SIZE")
-    finally:
-        close(fd)
+    return int(linux.read_at(proc_fd, "self/statm").split()[5]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def locker(bpf: bytes, ruleset: int = -1) -> Callable[..., None]:

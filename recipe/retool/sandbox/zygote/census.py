@@ -8,6 +8,8 @@ import os
 from collections.abc import Container, Iterable
 from contextlib import suppress
 
+from recipe.retool.sandbox.zygote.linux import read_at
+
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") >> 10
 _START_OF_STACK = 27  # in /proc/PID/stat, from 0; the same after a fork, another after exec
 
@@ -93,8 +95,4 @@ class Census:
             os.close(fd)
 
     def _read(self, path: str) -> bytes:
-        fd = os.open(path, os.O_RDONLY, dir_fd=self._proc_fd)
-        try:
-            return os.read(fd, 65536)
-        finally:
-            os.close(fd)
+        return read_at(self._proc_fd, path)

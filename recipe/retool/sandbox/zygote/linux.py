@@ -85,6 +85,15 @@ def prctl(option: int, value: int) -> None:
     _call("prctl", option, ctypes.c_ulong(value), 0, 0, 0)
 
 
+def read_at(folder: int, path: str, most: int = 65536) -> bytes:
+    """The start of a file below a folder that is open."""
+    fd = os.open(path, os.O_RDONLY, dir_fd=folder)
+    try:
+        return os.read(fd, most)
+    finally:
+        os.close(fd)
+
+
 def set_name(name: str) -> None:
     """The name that ps and top show, at most 15 letters; children inherit it."""
     _call("prctl", _PR_SET_NAME, name.encode(), 0, 0, 0)

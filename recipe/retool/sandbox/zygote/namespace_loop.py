@@ -76,19 +76,12 @@ class NamespaceLoop(Loop):
         """
         while self._nets:
             net = self._nets.pop()
-            self._setns(net, linux.CLONE_NEWNET)
-            if self._read("self/net/unix").count(b"\n") == 1:  # the head of the table alone
+            entered = self._setns(net, linux.CLONE_NEWNET) == 0
+            if entered and linux.read_at(self._proc_fd, "self/net/unix").count(b"\n") == 1:  # its head alone
                 return net
             os.close(net)  # sockets on their way through each other outlive their processes for a while
         linux.unshare(linux.CLONE_NEWNET)
         return os.open("self/ns/net", os.O_RDONLY, dir_fd=self._proc_fd)
-
-    def _read(self, path: str) -> bytes:
-        fd = os.open(path, os.O_RDONLY, dir_fd=self._proc_fd)
-        try:
-            return os.read(fd, 4096)
-        finally:
-            os.close(fd)
 
     def _start(self, job: Job, fds: list[int]) -> Task | None:
         net = self._net()
