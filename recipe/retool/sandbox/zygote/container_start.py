@@ -1,6 +1,5 @@
 """The start of a fork server without namespaces: the outer process keeps the programs' folders and sweeps."""
 
-import json
 import os
 import signal
 import socket
@@ -35,7 +34,7 @@ def start(sock: socket.socket, setup: Setup, prefixes: list[str], proc_fd: int, 
             return 1
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
-        loaded = preload(setup)
+        preload(setup)
         loop = ContainerLoop(sock, uids, broom, proc_fd)
         walls = cell.Cell(prefixes, bytes.fromhex(setup.filter), proc_fd, setup.folder)
         enter = cell.builder(walls, sock)
@@ -44,7 +43,7 @@ def start(sock: socket.socket, setup: Setup, prefixes: list[str], proc_fd: int, 
     except OSError as error:
         sock.send(text_packet(FAILED, 0, str(error)))
         return 1
-    sock.send(text_packet(READY, 0, json.dumps({"preloaded": loaded, "proc": False, "memory_mb": memory_mb})))
+    sock.send(text_packet(READY, 0, str(memory_mb)))
     task = loop.serve()
     if task is None:
         return 0

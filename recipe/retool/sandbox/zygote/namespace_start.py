@@ -1,6 +1,5 @@
 """The start of a fork server with namespaces: the outer process makes them, the inner is process 1 there."""
 
-import json
 import os
 import signal
 import socket
@@ -68,7 +67,7 @@ def _inside(sock: socket.socket, setup: Setup, root: str, proc_fd: int, prefixes
             proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         # A program shares a process 1 with us that has our memory: it must be out of its reach.
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
-        loaded = preload(setup)
+        preload(setup)
         loop = NamespaceLoop(sock, proc_fd)
         rules = -1
         with suppress(OSError):  # the probe tells when it is missing
@@ -80,8 +79,7 @@ def _inside(sock: socket.socket, setup: Setup, root: str, proc_fd: int, prefixes
     except OSError as error:
         sock.send(text_packet(FAILED, 0, str(error)))
         return 1
-    ready = {"preloaded": loaded, "proc": proc, "memory_mb": memory_mb}
-    sock.send(text_packet(READY, 0, json.dumps(ready)))
+    sock.send(text_packet(READY, 0, str(memory_mb)))
     task = loop.serve()
     if task is None:
         return 0

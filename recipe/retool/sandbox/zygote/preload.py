@@ -10,8 +10,8 @@ from recipe.retool.sandbox.zygote.huge import collapse
 from recipe.retool.sandbox.zygote.messages import Setup
 
 
-def preload(setup: Setup) -> list[str]:
-    """Import what programs are to find; returns the names of what there was."""
+def preload(setup: Setup) -> None:
+    """Import what programs are to find, as far as it is installed."""
     import site
 
     for put_in in (site.setquit, site.setcopyright, site.sethelper):  # python -S leaves these names out
@@ -19,12 +19,9 @@ def preload(setup: Setup) -> list[str]:
     sys.path[:] = setup.path
     for name in ("PYTHONPATH", "LD_BIND_NOW"):  # for us alone
         os.environ.pop(name, None)
-    loaded = []
     for name in setup.preload:
         with suppress(ImportError):
             importlib.import_module(name)
-            loaded.append(name)
-    return loaded
 
 
 def settle_memory() -> int:

@@ -1,7 +1,6 @@
 """One fork server as its server sees it: start, jobs, answers, death."""
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -10,7 +9,6 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +46,6 @@ class ZygoteLost(Exception):
 
 class BrokenRun(Exception):
     """The fork server could not start that one program, or one of its walls does not stand."""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """What a fork server says once it can fork."""
-
-    preloaded: tuple[str, ...]
-    proc: bool
-    memory_mb: int
 
 
 class Zygote:
@@ -106,7 +95,8 @@ class Zygote:
             raise
         finally:
             theirs.close()
-        self.ready: asyncio.Future[Ready] = self._loop.create_future()
+        # Gives its address space in MiB once it can fork.
+        self.ready: asyncio.Future[int] = self._loop.create_future()
         self.ready.add_done_callback(_seen)
         self._calls: dict[int, asyncio.Future[Report]] = {}
         self._folders: dict[int, int] = {}
@@ -218,8 +208,7 @@ class Zygote:
         for fd in fds:  # it has no other to give
             os.close(fd)
         if kind == READY:
-            ready = json.loads(report.text)
-            self.ready.set_result(Ready(tuple(ready["preloaded"]), ready["proc"], ready["memory_mb"]))
+            self.ready.set_result(int(report.text))
         elif kind == FAILED:
             self.close(report.text)
         elif kind == BROKEN:

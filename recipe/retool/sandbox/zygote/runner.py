@@ -123,7 +123,7 @@ class ZygoteRunner:
         memory_mb = self._limits.memory(request.memory_limit_mb) + _SLACK_MB
         memory, *others = self._limits.rlimits(timeout, request.memory_limit_mb, self._limits.processes)
         # What the preloaded modules take is there before the program asks for anything.
-        memory += max(0, zygote.ready.result().memory_mb + _SLACK_MB - BASE_MB) * _MIB
+        memory += max(0, zygote.ready.result() + _SLACK_MB - BASE_MB) * _MIB
         return Job(number, (memory, *others), memory_mb, flags)
 
 
