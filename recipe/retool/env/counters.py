@@ -27,7 +27,7 @@ COUNTERS: Mapping[str, str] = {
     "sandbox_unavailable": "calls that the sandbox did not answer: not the model's fault",
     "code_lines": "non-blank lines of code in the calls that were run",
     "tool_seconds": "seconds spent in calls, waiting included",
-    "void_turns": "turns of the model with neither a whole call nor a final answer (SimpleTIR, arXiv 2509.02479)",
+    "void_turns": "turns of the model with neither a whole call nor an answer (SimpleTIR, arXiv 2509.02479)",
     "truncated": "1 when a budget ended the trajectory",
     "over_tokens": "1 when that was the response length",
     "over_turns": "1 when that was the number of turns",
