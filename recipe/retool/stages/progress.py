@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.errors import StageError
-from recipe.retool.reward.score import CORRECT_SCORE
+from recipe.retool.reward.parts import CORRECT
 from recipe.retool.stages.metrics import MetricsTail, StepMetrics, read_trajectories
 
 _CALL_TAG = "<tool_call>"
@@ -77,6 +77,6 @@ def _rates(path: Path) -> dict[str, Any] | None:
     except StageError:
         return None
     return {
-        "accuracy": sum(row["score"] >= CORRECT_SCORE for row in rows) / len(rows),
+        "accuracy": sum(row["score"] >= CORRECT for row in rows) / len(rows),
         "tool_rate": sum(_CALL_TAG in row["output"] for row in rows) / len(rows),
     }
