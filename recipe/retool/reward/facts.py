@@ -68,7 +68,7 @@ class Facts:
 
 def counters_of(info: Mapping[str, Any]) -> Mapping[str, float]:
     """All counters, each a finite float: 0 where ``info`` lacks it or holds no number."""
-    return MappingProxyType({key: as_number(info.get(key)) or 0.0 for key in COUNTERS})
+    return MappingProxyType({key: (as_number(info[key]) or 0.0) if key in info else 0.0 for key in COUNTERS})
 
 
 def tool_turns(info: Mapping[str, Any]) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.stages.arguments import engine_arguments, engine_parser
+from recipe.retool.stages.checks import reward_settings
 from recipe.retool.stages.choices import choices_of, model_path, resolve_auto
 from recipe.retool.stages.commands import assign, ppo_command
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
@@ -132,7 +133,8 @@ def _train(run: RlRun, words: list[str], values: Mapping[str, Any], sandbox: San
     extra = {"VERL_FILE_LOGGER_PATH": str(attempt), _SANDBOX_VARIABLE: sandbox.url}
     command = ppo_command([*words, *worker_variables(values, extra)], extra)
     (run.folder / "command.sh").write_text(command.shell() + "\n")
-    progress = RlProgress(attempt, run.folder / "rollouts")
+    reward = reward_settings(values)
+    progress = RlProgress(attempt, run.folder / "rollouts", reward.parts.right_from if reward else None)
 
     def watch() -> None:
         progress()

@@ -55,8 +55,7 @@ def model_turns(ids: list[int], mask: list[int]) -> list[list[int]]:
 def trajectory_fields(model_text: str, stats: dict[str, Any], tokens: int, limit: int) -> dict[str, Any]:
     """The extra fields of one trajectory: the same keys and types whatever happened.
 
-    The keys are ``recipe.retool.reward.score.LOOP_COUNTERS`` without verl's own ``num_turns``, and
-    ``model_text``.
+    The keys are ``model_text`` and those of ``recipe.retool.env.counters.COUNTERS`` that are counted here.
 
     Args:
         model_text: What the model wrote.
