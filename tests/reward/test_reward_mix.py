@@ -96,7 +96,10 @@ def test_a_part_may_have_a_name_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"outcom": 1}, r"parts\.outcom .*known: correctness, outcome, tool_bonus, format, code_executed, length"),
+        (
+            {"outcom": 1},
+            r"parts\.outcom .*known: correctness, outcome, tool_bonus, format, code_executed, length",
+        ),
         ({"outcome": "much"}, r"parts\.outcome .*weight = 'much' is not a number"),
         ({"outcome": True}, r"weight = True is not a number"),
         ({"outcome": float("nan")}, r"weight = nan is not a number"),
@@ -106,7 +109,10 @@ def test_a_part_may_have_a_name_of_its_own() -> None:
         ({"outcome": None}, "every score would be 0"),
         ("outcome", "must be a mapping"),
         ({"a-b": {"function": "outcome"}}, "a name has letters, digits and _"),
-        ({"tool_bonus": {"per_trun": 1}}, r"unknown parameter 'per_trun'; known: weight, function, per_turn, cap"),
+        (
+            {"tool_bonus": {"per_trun": 1}},
+            r"unknown parameter 'per_trun'; known: weight, function, per_turn, cap",
+        ),
         ({"outcome": {"x": 1}}, "unknown parameter 'x'; known: weight, function"),
         ({"tool_bonus": {"per_turn": "x"}}, "per_turn = 'x' is not a number"),
         ({"tool_bonus": {"per_turn": True}}, "per_turn = True is not a number"),
@@ -132,7 +138,8 @@ def test_a_mistake_is_named_before_training(parts: Any, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "value"),
-    [({"function": "pkg://own_rewards:words"}, 0.0), ({"function": "pkg://own_rewards:words", "at_most": 1}, -1.0),
+    [({"function": "pkg://own_rewards:words"}, 0.0),
+     ({"function": "pkg://own_rewards:words", "at_most": 1}, -1.0),
      ({"function": "pkg://own_rewards:needs", "target": 3}, 3.0),
      ({"function": "pkg://own_rewards:free", "x": 2}, 2.0)],
 )  # fmt: skip
@@ -173,8 +180,9 @@ def test_many_threads_see_one_mix() -> None:
 
 @pytest.mark.parametrize(
     ("parts", "threshold"),
-    [(DEFAULT_PARTS, 0.5), ({"outcome": 0.3}, 0.15), ({"correctness": 1}, 0.5), ({"outcome": 1, "format": 0}, 0.5),
-     ({"outcome": 1, "format": 0.1}, None), ({"outcome": 1, "overlong": 1}, None), ({"outcome": -1}, None),
+    [(DEFAULT_PARTS, 0.5), ({"outcome": 0.3}, 0.15), ({"correctness": 1}, 0.5),
+     ({"outcome": 1, "format": 0}, 0.5), ({"outcome": 1, "format": 0.1}, None),
+     ({"outcome": 1, "overlong": 1}, None), ({"outcome": -1}, None),
      ({"correctness": 0.1, "tool_bonus": 1}, None)],
 )  # fmt: skip
 def test_scores_tell_right_from_wrong_only_where_they_do(parts: Any, threshold: float | None) -> None:

@@ -19,6 +19,7 @@ from recipe.retool.reward.parts import (
     tool_bonus,
 )
 
+COUNTED = ("response_tokens", "model_tokens", "tool_calls", "tool_ok", "sandbox_unavailable")
 counts = st.floats(0, 1e6)
 facts = st.builds(
     Facts,
@@ -26,9 +27,7 @@ facts = st.builds(
     boxed=st.booleans(),
     tool_turns=st.floats(0, 1e6),
     max_response_length=st.integers(1, 100_000),
-    counters=st.fixed_dictionaries(
-        {key: counts for key in ("response_tokens", "model_tokens", "tool_calls", "tool_ok", "sandbox_unavailable")}
-    ).map(counters_of),
+    counters=st.fixed_dictionaries(dict.fromkeys(COUNTED, counts)).map(counters_of),
 )
 RANGES = {
     "correctness": (0, 1), "outcome": (-1, 1), "tool_bonus": (0, 0.4), "format": (0, 1),

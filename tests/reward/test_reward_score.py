@@ -48,7 +48,9 @@ def test_bonus_off_is_the_papers_reward() -> None:
 @given(st.booleans(), st.integers(-5, 100))
 def test_the_default_is_the_reward_of_verl_recipe_to_the_last_bit(right: bool, num_turns: int) -> None:
     bonus = 0.1 * max(0.0, (num_turns - 2) / 2)
-    assert score(RIGHT if right else WRONG, num_turns=num_turns) == (1.0 if right else min(-0.6, -1.0 + bonus))
+    assert score(RIGHT if right else WRONG, num_turns=num_turns) == (
+        1.0 if right else min(-0.6, -1.0 + bonus)
+    )
 
 
 @pytest.mark.parametrize(("text", "expected"), [(WRONG, 0.0), (RIGHT, 1.0)])
@@ -165,7 +167,9 @@ def test_strict_check_finds_a_misspelt_setting() -> None:
 
 @pytest.mark.parametrize(("old", "new"), [("tool_bonus", "per_turn"), ("wrong_cap", "cap")])
 def test_the_old_name_of_a_setting_is_refused_with_the_new_one(old: str, new: str) -> None:
-    with pytest.raises(ConfigError, match=rf"{old} has a new name: write reward_kwargs\.parts\.tool_bonus\.{new}"):
+    with pytest.raises(
+        ConfigError, match=rf"{old} has a new name: write reward_kwargs\.parts\.tool_bonus\.{new}"
+    ):
         compute_score("test", RIGHT, "34", **{old: 0.1})
 
 

@@ -1,8 +1,8 @@
 """Composition: ``parts`` of the configuration -> one weighted sum of reward functions.
 
-A part is ``name: weight``, or ``name: {weight: 1.0, function: NAME, PARAMETER: VALUE, ...}``, where ``function``
-defaults to the part's name; ``name: null`` leaves it out. Everything that can be wrong is found when the mix is
-made: each function is also called once on the trajectories of ``PROBES``.
+A part is ``name: weight``, or ``name: {weight: 1.0, function: NAME, PARAMETER: VALUE, ...}``, where
+``function`` defaults to the part's name; ``name: null`` leaves it out. Everything that can be wrong is found
+when the mix is made: each function is also called on the trajectories of ``PROBES``.
 """
 
 import functools
@@ -150,7 +150,7 @@ def _bind(function: Any, given: Mapping[str, Any]) -> Callable[[Facts], float]:
 
 
 def _typed(name: str, value: Any, default: Any) -> Any:
-    """The value as the type of ``default`` (flag, whole number, number, text); of other defaults, as it is."""
+    """The value as the type of ``default`` (flag, whole number, number, text); else as it is."""
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise ConfigError(f"{name} = {value!r} must be true or false")

@@ -1,7 +1,8 @@
 """The reward functions of the recipe: pure functions of a trajectory's facts.
 
 Each takes the facts and, by keyword, its parameters, and returns a finite float. A parameter that makes no
-sense is a ConfigError that begins with its name; the mix finds it before training, on trajectories of its own.
+sense is a ConfigError that begins with its name; the mix finds it before training, on trajectories of its
+own.
 """
 
 from collections.abc import Mapping

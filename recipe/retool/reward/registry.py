@@ -31,10 +31,13 @@ def find_function(name: str) -> Any:
         return _load(name.removeprefix(SCHEME), name)
     found = {point.value for point in metadata.entry_points(group=GROUP) if point.name == name}
     if len(found) > 1:
-        raise ConfigError(f"{name} is offered by {' and '.join(sorted(found))}: name one as {SCHEME}MODULE:NAME")
+        raise ConfigError(
+            f"{name} is offered by {' and '.join(sorted(found))}: name one as {SCHEME}MODULE:NAME"
+        )
     if not found:
         raise ConfigError(
-            f"no reward function is called {name!r}; known: {', '.join(known_names())} and {SCHEME}MODULE:NAME"
+            f"no reward function is called {name!r}; known: {', '.join(known_names())} "
+            f"and {SCHEME}MODULE:NAME"
         )
     return _load(found.pop(), name)
 

@@ -29,7 +29,7 @@ def compute_score(
         data_source: Name of the data set; all are scored alike.
         solution_str: The decoded whole response, tool text included.
         ground_truth: The gold answer; text or a number.
-        extra_info: Per-sample dict: ``model_text`` and the counters of ``recipe.retool.env.counters.COUNTERS``.
+        extra_info: Per-sample dict: ``model_text`` and counters (``recipe.retool.env.counters``).
         kwargs: Settings (see :class:`RewardSettings`) and arguments of verl that are not used.
 
     Returns:

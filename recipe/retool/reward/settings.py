@@ -1,4 +1,4 @@
-"""Keys of ``reward.custom_reward_function.reward_kwargs`` (verl 0.6: ``custom_reward_function.reward_kwargs``)."""
+"""Keys of ``reward.custom_reward_function.reward_kwargs`` (verl 0.6: without ``reward.``)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -39,7 +39,8 @@ class RewardSettings:
             strict: Refuse unknown keys (for a check before training; verl adds keys of its own later).
 
         Raises:
-            ConfigError: A value is out of range, a key has a new name, or one is unknown and ``strict`` is set.
+            ConfigError: A value is out of range, a key has a new name, or one is unknown and ``strict`` is
+                set.
         """
         known = {field.name for field in fields(cls)}
         for old, new in _RENAMED.items():

@@ -46,8 +46,8 @@ def reward_settings(values: Mapping[str, Any]) -> RewardSettings | None:
     """Settings of this recipe's ``compute_score``; None when another function makes the reward.
 
     Raises:
-        ConfigError: They are impossible, or ``reward_kwargs.parts`` was set around ``reward_mix``, which loses
-            the parts that stand there.
+        ConfigError: They are impossible, or ``reward_kwargs.parts`` was set around ``reward_mix``, which
+            loses the parts that stand there.
     """
     reward = values.get("reward", values)["custom_reward_function"]
     if not str(reward["path"]).endswith(OWN_REWARD):
@@ -57,7 +57,8 @@ def reward_settings(values: Mapping[str, Any]) -> RewardSettings | None:
     mix = values.get("reward_mix")
     if mix is not None and kwargs.get("parts") != mix:
         raise ConfigError(
-            f"reward_kwargs.parts={kwargs.get('parts')} is not reward_mix={mix}: set reward_mix.NAME=WEIGHT instead"
+            f"reward_kwargs.parts={kwargs.get('parts')} is not reward_mix={mix}: "
+            "set reward_mix.NAME=WEIGHT instead"
         )
     return settings
 
