@@ -125,7 +125,7 @@ def _part(name: str, value: Any, max_response_length: int) -> Part:
     try:
         function = find_function(str(settings.get("function", name)))
         bound = _bind(function, {k: v for k, v in settings.items() if k not in _OWN_KEYS})
-        part = Part(name, weight, bound, function in SAME_FOR_ALL_RIGHT)
+        part = Part(name, weight, bound, any(function is same for same in SAME_FOR_ALL_RIGHT))
         for probe in PROBES:
             _try(part, replace(probe, max_response_length=max_response_length))
     except ConfigError as error:
@@ -173,9 +173,12 @@ def _try(part: Part, facts: Facts) -> None:
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f"the function fails on {facts}: {type(error).__name__}: {error}") from error
+        kind = "right" if facts.correct else "wrong"
+        raise ConfigError(
+            f"the function fails on a {kind} answer: {type(error).__name__}: {error}"
+        ) from error
     if as_number(found) is None:
-        raise ConfigError(f"the function returns {found!r}, which is no finite number, for {facts}")
+        raise ConfigError(f"the function returns {found!r}, which is no finite number")
 
 
 def _value(part: Part, facts: Facts) -> float | None:

@@ -123,7 +123,7 @@ BUILT_IN: Mapping[str, RewardFunction] = MappingProxyType(
 
 
 # A right answer has the same value of these whatever else happened.
-SAME_FOR_ALL_RIGHT: frozenset[RewardFunction] = frozenset({correctness, outcome, tool_bonus})
+SAME_FOR_ALL_RIGHT: tuple[RewardFunction, ...] = (correctness, outcome, tool_bonus)
 
 
 def _limit(facts: Facts) -> int:
