@@ -17,6 +17,7 @@ from recipe.retool.reward.facts import Facts, counters_of
 from recipe.retool.reward.mix import DEFAULT_PARTS, mix_of
 from recipe.retool.reward.parts import BUILT_IN
 from recipe.retool.reward.registry import GROUP, known_names
+from recipe.retool.reward.settings import RewardSettings
 
 OWN = """
 def words(facts, *, at_most=5, per="word", strict=False):
@@ -169,6 +170,14 @@ def test_a_function_that_fails_during_training_counts_as_zero_and_is_flagged() -
     score = mix.score(Facts(False, text="surprise"))
     assert (score.total, score.values["mine"], score.failed) == (-1.0, 0.0, True)
     assert not mix.score(Facts(False)).failed
+
+
+def test_a_check_looks_at_a_path_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    described = {"parts": {"mine": {"function": "pkg://own_rewards:words", "weight": 0.5}}}
+    RewardSettings.from_kwargs(described, strict=True)
+    monkeypatch.setattr("own_rewards.words", lambda facts: None)
+    with pytest.raises(ConfigError, match="returns None"):
+        RewardSettings.from_kwargs(described, strict=True)
 
 
 def test_many_threads_see_one_mix() -> None:

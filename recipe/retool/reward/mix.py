@@ -88,17 +88,19 @@ class Mix:
         return (right + wrong) / 2 if wrong < right else None  # the middle: verl stores float32
 
 
-def mix_of(parts: Any, max_response_length: int = 0) -> Mix:
+def mix_of(parts: Any, max_response_length: int = 0, fresh: bool = False) -> Mix:
     """The mix that a configuration describes; the same description gives the same object.
 
     Args:
         parts: Mapping of names to weights or settings (also OmegaConf's).
         max_response_length: Most tokens of a response; 0 when not told.
+        fresh: Make it anew: a path may lead to another function than before.
 
     Raises:
         ConfigError: Names the key and what is known.
     """
-    return _mix_of(json.dumps(_plain(parts), default=repr), max_response_length)
+    make = _mix_of.__wrapped__ if fresh else _mix_of
+    return make(json.dumps(_plain(parts), default=repr), max_response_length)
 
 
 @functools.lru_cache(maxsize=64)

@@ -50,7 +50,7 @@ class RewardSettings:
         if strict and unknown:
             raise ConfigError(f"reward_kwargs: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
         given = {key: _setting(key, kwargs[key]) for key in (known & set(kwargs)) - {"parts"}}
-        mix = mix_of(kwargs.get("parts", DEFAULT_PARTS), given.get("max_response_length", 0))
+        mix = mix_of(kwargs.get("parts", DEFAULT_PARTS), given.get("max_response_length", 0), fresh=strict)
         return cls(parts=mix, **given)
 
 
