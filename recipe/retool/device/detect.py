@@ -146,6 +146,16 @@ def detect(host: Host | None = None) -> Detection:
     return Detection(CPU, 0, facts or ("no sign of a GPU or an NPU",))
 
 
+def find(device: str, host: Host | None = None) -> Detection | None:
+    """What torch can use of an accelerator that this machine has files of; None when there are none."""
+    host = host or look_at_host()
+    facts = evidence_of(host, device)
+    if not any(fact.startswith("/dev/") for fact in facts):
+        return None
+    answer = probe(device, host.env)
+    return Detection(device, answer.count, facts, answer.problem)
+
+
 def _chosen(host: Host, wish: str) -> Detection:
     device = device_of_platform(wish)
     facts = (f"{PLATFORM_VARIABLE}={wish}",)
