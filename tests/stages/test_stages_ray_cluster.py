@@ -86,6 +86,12 @@ def test_a_port_on_which_no_ray_listens_is_told_by_ray(no_ray: Path, monkeypatch
     assert (check.level, "no answer" in check.found) == (Level.ERROR, True)
 
 
+def test_a_cluster_that_wants_a_token_is_told_apart(no_ray: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "why_silent", lambda *_: "")
+    monkeypatch.setattr(ray_cluster, "_status_problem", lambda *_: "ray.exceptions.AuthenticationError: ...")
+    assert "RAY_AUTH_MODE" in check_ray({"RAY_ADDRESS": "h:1"}).fix
+
+
 def test_a_cpu_run_starts_a_cluster_of_its_own(no_ray: Path) -> None:
     values = resolved(compose_config("retool_ppo", ["device=cpu"]))
     check_cluster(values, {"RAY_ADDRESS": "127.0.0.1:1"})
@@ -101,6 +107,7 @@ def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A Ray head whose environment knows nothing of the recipe; its address."""
     folder = Path(tempfile.mkdtemp(prefix="ray"))  # tmp_path is too long for the names of Ray's sockets
     monkeypatch.setenv("RAY_TMPDIR", str(folder))
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else a token of the user's home decides
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=2"]
     command += [

@@ -23,6 +23,12 @@ _CONNECT_SECONDS = 5.0
 _STATUS_SECONDS = 60.0
 _SERVER = "gcs_server"  # Ray's head process
 _LEAVE = f"`ray stop` ends what is left of a cluster; or unset {VARIABLE}, and the run starts Ray itself"
+# Newer Ray asks for a token as soon as one lies in the home of who starts the head, and only a driver that
+# finds the cluster by itself then sends it.
+_TOKEN = (
+    "RAY_AUTH_MODE=token for the run and on each node, with the head's ~/.ray/auth_token there; or "
+    "RAY_AUTH_MODE=disabled on all of them, on a trusted network"
+)
 
 
 def cluster_address(env: Mapping[str, str] = os.environ, wish: str | None = None) -> str | None:
@@ -69,7 +75,8 @@ def check_ray(env: Mapping[str, str] = os.environ) -> Check:
         return check_ray_port()
     silent = why_silent(address) or _status_problem(address, env)
     if silent:
-        return error("ray", f"a run would join {address}: {silent}", _LEAVE)
+        fix = _TOKEN if "Authentication" in silent else _LEAVE
+        return error("ray", f"a run would join {address}: {silent}", fix)
     return ok("ray", f"a run joins the cluster at {address}")
 
 
@@ -102,4 +109,6 @@ def _status_problem(address: str, env: Mapping[str, str]) -> str:
         return f"`ray status` got no answer in {_STATUS_SECONDS:g} s"
     if done.returncode == 0:
         return ""
-    return ((done.stderr or done.stdout).strip().splitlines() or ["`ray status` failed"])[-1][:300]
+    said = (done.stderr or done.stdout).strip().splitlines()
+    told = [line for line in said if "Authentication" in line] or said
+    return (told or ["`ray status` failed"])[-1][:300]
