@@ -19,7 +19,7 @@ _ASK = {
 }
 _ANSWER = {
     "gpu": re.compile(r"^\s*(\d+)", re.MULTILINE),
-    # The end of the row with the bus address: HBM in use / there is. A chip without HBM has 0 or DDR there.
+    # The end of the row with the bus address: HBM in use / there is (on a chip without HBM, its DDR).
     "npu": re.compile(
         r"\|\s*[\dA-Fa-f]{4}:[\dA-Fa-f]{2}:[\dA-Fa-f]{2}\.\d\s*\|.*?\d+\s*/\s*(\d+)\s*\|\s*$", re.MULTILINE
     ),

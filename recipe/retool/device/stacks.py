@@ -60,6 +60,9 @@ _ASCEND_NEW = (
     "scipy",
     "xgrammar>=0.1.30",
 )
+# Asked for upstream, and needed only for what the recipe does not do: speculative decoding by suffix, a cache
+# that hosts share, sound.
+SPARE = ("arctic-inference", "memfabric_hybrid", "memcache_hybrid", "torchaudio")
 _ASCEND_OLD = (
     "torchvision",
     "opencv-python-headless<=4.11.0.86",
