@@ -38,11 +38,12 @@ def check_devices(
     joins = "ray_kwargs" in values and cluster_address(wish=look_up(values, "ray_kwargs.ray_init.address"))
     if device == CPU or joins:
         return None
-    seen = find(device)
+    seen = find(device, always=not dry_run)
     try:
         if seen is not None and seen.problem:
             raise ConfigError(
-                f"device={device}: {'; '.join(seen.evidence)}, but it does not work: {seen.problem}"
+                f"device={device} ({'; '.join(seen.evidence)}) does not work here: {seen.problem}; mend it, "
+                "or choose the device that is here (device=auto finds it)"
             )
         check_count(values, seen.count if seen else None)
     except ConfigError as problem:

@@ -23,6 +23,7 @@ from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check
 from recipe.retool.stages.numbers import look_up
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.shapes import shape_of
+from recipe.retool.stages.tokenizer_check import check_tokenizer
 
 # Paths that our configs fill in. A package (pkg://) and an absent one pass.
 OWN_PATHS = (
@@ -55,7 +56,9 @@ def check_rl(chosen: Choices, values: dict[str, Any]) -> None:
     """
     check_values("rl", chosen.stack, values)
     check_names(values)
-    shape = shape_of(str(values["actor_rollout_ref"]["model"]["path"]), chosen.model)
+    path = _model(values, "actor_rollout_ref.model.path")
+    check_tokenizer(path)
+    shape = shape_of(path, chosen.model)
     check_rl_layout(values, shape)
     check_rl_lengths(values)
     check_reward(values)
@@ -115,7 +118,9 @@ def check_sft(chosen: Choices, values: dict[str, Any]) -> None:
         ConfigError: The first thing that is wrong.
     """
     check_values("sft", chosen.stack, values)
-    check_sft_layout(values, shape_of(str(values["model"]["path"]), chosen.model))
+    path = _model(values, "model.path")
+    check_tokenizer(path)
+    check_sft_layout(values, shape_of(path, chosen.model))
     check_micro_batch(values)
 
 
@@ -149,6 +154,14 @@ def tell_sft_estimate(chosen: Choices, values: dict[str, Any], details: bool) ->
         say(line)
     for line in training_warnings(training, device, SFT_BUDGET):
         say(f"  warning: {line}")
+
+
+def _model(values: dict[str, Any], key: str) -> str:
+    """The path of the model; an empty one would be this folder."""
+    path = str(look_up(values, key) or "").strip()
+    if not path:
+        raise ConfigError(f"{key} is not set: add model.path=PATH, a folder or a name on the hub")
+    return path
 
 
 def _tell_unknown(path: str) -> None:
