@@ -1,0 +1,1 @@
+"""Environment room: from a model's raw text to tool results and back, without any engine."""
