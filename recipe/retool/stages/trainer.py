@@ -59,7 +59,7 @@ class ReToolTrainer:
         output_dir: Run folder. A second ``train()`` there goes on from the last checkpoint.
         env: "hermes", "retool", "text" or another registered environment.
         algorithm: "grpo", "dapo" or "ppo".
-        device: "cpu", "gpu", "npu", or "auto" to look for one.
+        device: A group of configs/device, or "auto" to look for one.
         model_config: Group of sizes and batch settings in configs/model; the model's path is ``model``.
         max_turns: Turns of the model in one trajectory.
         temperature: Sampling temperature of the rollouts.
