@@ -39,7 +39,7 @@ class GroupBudget:
 
     def generated_batches(self) -> float:
         """Batches of prompts that this step generated, the first one included."""
-        return 1.0 + self.refilled / self.batch
+        return (self.batch + self.refilled) / self.batch
 
     def next_step(self) -> None:
         """Begin anew."""

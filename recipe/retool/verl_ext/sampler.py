@@ -134,8 +134,8 @@ class ReToolReplayBuffer(ReplayBuffer):
         if self._dropped and not uids & groups_of(trajectories):
             raise SandboxError(
                 "no trajectory is left of this step: the sandbox did not answer, and all "
-                f"{len(self._dropped)} were dropped. Look at the sandbox (`retool sandbox check`; sandbox.log "
-                "of the run folder), then start again: the run goes on from its last checkpoint"
+                f"{len(self._dropped)} were dropped. Look at the sandbox (`retool sandbox check`, and "
+                "sandbox.log of the run folder), then start again: the run goes on from its last checkpoint"
             )
         cache = self._dapo_classification_cache[partition_id]
         self._without_signal = sum(cache.get(uid) is not None for uid in uids)
