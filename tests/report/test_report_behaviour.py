@@ -1,6 +1,8 @@
 """The figures of tool use: what they are, and that nothing makes them lie."""
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,6 +154,12 @@ def test_the_figures_of_two_trajectories() -> None:
         }
     )
     assert set(found) == set(NAMES)
+
+
+def test_the_docs_name_every_figure_and_no_other() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "metrics.rst").read_text()
+    tables = text[text.index("Tool use\n") : text.index("Dynamic sampling\n")]
+    assert sorted(re.findall(r"^``(retool/\w+)``", tables, re.MULTILINE)) == sorted(NAMES)
 
 
 def test_a_rate_without_a_denominator_is_left_out() -> None:

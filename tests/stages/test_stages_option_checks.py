@@ -50,5 +50,5 @@ def test_a_good_option_passes(words: list[str]) -> None:
     ],
 )
 def test_the_old_verl_has_no_sampler_to_do_it(node: dict[str, dict[str, object]]) -> None:
-    with pytest.raises(ConfigError, match="sampler of verl 0.9"):
+    with pytest.raises(ConfigError, match="needs the sampler"):
         check_options("verl_0_6", {"retool": node})

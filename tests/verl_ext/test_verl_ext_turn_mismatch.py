@@ -37,6 +37,16 @@ def test_equal_probabilities_differ_in_no_turn(masks: list[list[int]], seed: int
         assert value == (1.0 if "ratio_max" in name else 0.0)
 
 
+@given(MASKS, st.integers(0, 1000), st.floats(1e-9, 1.0))
+def test_the_estimate_of_the_divergence_is_never_negative(
+    masks: list[list[int]], seed: int, size: float
+) -> None:
+    mask = torch.tensor(masks)
+    rollout, noise = torch.randn((2, *mask.shape), generator=torch.Generator().manual_seed(seed))
+    found = turn_mismatch(rollout, rollout + size * noise, mask)
+    assert all(value >= 0 for name, value in found.items() if "k3" in name)
+
+
 def test_the_figures_of_two_turns() -> None:
     mask = torch.tensor([[1, 1, 0, 1, 0]])
     rollout = torch.tensor([[-1.0, -1.0, -50.0, -2.0, 0.0]])

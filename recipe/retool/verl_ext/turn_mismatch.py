@@ -42,17 +42,17 @@ def turn_mismatch(rollout: torch.Tensor, actor: torch.Tensor, mask: torch.Tensor
         ``retool/mismatch/{abs_logp_mean,k3_mean,ratio_max}/turn_{n}``; no turn without a token.
     """
     turns = turn_numbers(mask).clamp(max=TURNS_TOLD_APART)
-    difference = (actor.float() - rollout.float()).clamp(-_LOG_LIMIT, _LOG_LIMIT)
+    # In float64: exp(d) - 1 - d of small differences is lost in float32, and may come out below zero.
+    difference = (actor.double() - rollout.double()).clamp(-_LOG_LIMIT, _LOG_LIMIT)
     found: dict[str, float] = {}
     for turn in range(1, int(turns.max()) + 1 if turns.numel() else 1):
         delta = difference[turns == turn]
         if delta.numel() == 0:
             continue
-        ratio = delta.exp()
         figures = {
             "abs_logp_mean": delta.abs().mean(),
-            "k3_mean": (ratio - 1 - delta).mean(),
-            "ratio_max": ratio.max(),
+            "k3_mean": (delta.expm1() - delta).mean(),
+            "ratio_max": delta.max().exp(),
         }
         found |= {f"retool/mismatch/{name}/turn_{turn}": value.item() for name, value in figures.items()}
     return found
