@@ -121,7 +121,7 @@ def test_a_group_of_one_from_the_start_stays(queue: FakeQueue) -> None:
 def test_a_batch_of_which_nothing_is_left_is_an_error(
     queue: FakeQueue, mode: str, filtering: dict[str, Any]
 ) -> None:
-    with pytest.raises(SandboxError, match="all 8 were dropped"):
+    with pytest.raises(SandboxError, match="all 4 groups were dropped"):
         step(queue, buffer(queue, mode, **filtering))
 
 

@@ -46,6 +46,7 @@ class ReToolReplayBuffer(ReplayBuffer):
         self._looked_at: set[str] = set()
         self._rows: list[Row] = []
         self._dropped: list[Row] = []
+        self._emptied: set[str] = set()
         self._without_signal = 0
         exact = filtering.metric is not None or settings.sync_refill_failed_groups
         super().__init__(
@@ -95,6 +96,7 @@ class ReToolReplayBuffer(ReplayBuffer):
         ended = self.finished_keys[partition_id] | self.failure_keys[partition_id]
         new = ended - self._looked_at
         self._looked_at = ended
+        self._emptied &= ended
         if not new:
             return
         partition = self.partitions[partition_id]
@@ -106,9 +108,10 @@ class ReToolReplayBuffer(ReplayBuffer):
             tq.kv_clear(partition_id=partition_id, keys=sorted(out))
         for key in out:
             del partition[key]
-        # The filter refuses a group without trajectories; this one counts as one that it lets through.
-        for uid in groups_of(out) - groups_of(partition):
-            self._dapo_classification_cache[partition_id][uid] = None
+        emptied = groups_of(out) - groups_of(partition)
+        self._emptied |= emptied
+        # verl's filter refuses a group without trajectories; these count as let through.
+        self._dapo_classification_cache[partition_id].update(dict.fromkeys(emptied))
 
     def _dapo_filtered_keys(self, partition_id: str) -> tuple[set[str], Counter[float]]:
         uids, counts = super()._dapo_filtered_keys(partition_id)
@@ -131,11 +134,11 @@ class ReToolReplayBuffer(ReplayBuffer):
         uids, trajectories = set(chosen[0]), chosen[1]
         if partition_id == VALIDATION:
             return chosen
-        if self._dropped and not uids & groups_of(trajectories):
+        if uids & self._emptied and not uids & groups_of(trajectories):
             raise SandboxError(
-                "no trajectory is left of this step: the sandbox did not answer, and all "
-                f"{len(self._dropped)} were dropped. Look at the sandbox (`retool sandbox check`, and "
-                "sandbox.log of the run folder), then start again: the run goes on from its last checkpoint"
+                "no trajectory is left of this step: the sandbox did not answer, and all trajectories of all "
+                f"{len(uids)} groups were dropped. Look at the sandbox (`retool sandbox check`, sandbox.log "
+                "in the run folder), then start again: the run goes on from its last checkpoint"
             )
         cache = self._dapo_classification_cache[partition_id]
         self._without_signal = sum(cache.get(uid) is not None for uid in uids)
