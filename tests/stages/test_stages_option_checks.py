@@ -8,7 +8,10 @@ from recipe.retool.stages.option_checks import check_options
 
 FILTER = "algorithm.filter_groups"
 BAD = [
-    (["retool.masks.unavailable=skip"], "drop, mask, keep"),
+    (["+retool.mask.truncated=true"], "env, budget, masks, alarm"),
+    (["retool.env.max_parallel_calls=0"], "whole number from 1"),
+    (["retool.budget.seconds=-1"], "number from 0"),
+    (["retool.masks.unavailable=skip"], "drop, mask or keep"),
     (["retool.masks.truncated=1"], "true or false"),
     (["+retool.masks.void_turn=true"], "void_turns"),
     (["retool.alarm.no_tool_steps=-1"], "whole number from 0"),

@@ -3,15 +3,17 @@
 from typing import Any
 
 from recipe.retool.device.stacks import OLD_STACK
-from recipe.retool.env.masks import DROP, MaskOptions
+from recipe.retool.env.settings import DROP, Budget, EnvSettings, Masks
 from recipe.retool.errors import ConfigError
 from recipe.retool.report.alarm import AlarmOptions
 from recipe.retool.stages.numbers import look_up
 from recipe.retool.verl_ext.sampler_settings import SamplerSettings
 
+_SECTIONS = ("env", "budget", "masks", "alarm")
+
 
 def check_options(stack: str, values: dict[str, Any]) -> None:
-    """Refuse unknown or impossible values of ``retool.masks``, ``retool.alarm`` and the group filter.
+    """Refuse unknown or impossible values under ``retool`` and of the group filter.
 
     Args:
         stack: Name of the stack.
@@ -20,7 +22,12 @@ def check_options(stack: str, values: dict[str, Any]) -> None:
     Raises:
         ConfigError: Names the key and what it may be.
     """
-    masks = MaskOptions.from_config(look_up(values, "retool.masks"))
+    unknown = sorted(set(look_up(values, "retool") or {}) - set(_SECTIONS))
+    if unknown:
+        raise ConfigError(f"retool: unknown section {unknown[0]!r}; known: {', '.join(_SECTIONS)}")
+    EnvSettings.from_config(look_up(values, "retool.env"))
+    Budget.from_config(look_up(values, "retool.budget"))
+    masks = Masks.from_config(look_up(values, "retool.masks"))
     alarm = AlarmOptions.from_config(look_up(values, "retool.alarm"))
     if stack == OLD_STACK:
         _check_old(masks, alarm)
@@ -30,7 +37,7 @@ def check_options(stack: str, values: dict[str, Any]) -> None:
         _check_filter(values)
 
 
-def _check_old(masks: MaskOptions, alarm: AlarmOptions) -> None:
+def _check_old(masks: Masks, alarm: AlarmOptions) -> None:
     why = f"needs the sampler of verl 0.9, which stack={OLD_STACK} has not"
     if masks.unavailable == DROP:
         raise ConfigError(f"retool.masks.unavailable={DROP} {why}: set it to mask or keep")

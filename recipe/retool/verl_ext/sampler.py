@@ -13,7 +13,7 @@ import transfer_queue as tq
 from omegaconf import DictConfig, OmegaConf
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer, ReplayBufferAsync
 
-from recipe.retool.env.masks import DROP
+from recipe.retool.env.settings import DROP
 from recipe.retool.errors import SandboxError
 from recipe.retool.report.alarm import NoToolAlarm
 from recipe.retool.report.behaviour import behaviour

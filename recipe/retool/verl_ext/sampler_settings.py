@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from recipe.retool.env.masks import MaskOptions
+from recipe.retool.env.settings import Masks
 from recipe.retool.errors import ConfigError
 from recipe.retool.report.alarm import AlarmOptions
 
@@ -57,7 +57,7 @@ class SamplerSettings:
     Attributes:
         train_batch_size: Prompts of one training step.
         poll_interval: Seconds between two looks at the queue.
-        masks: See :class:`MaskOptions`.
+        masks: See :class:`Masks`.
         alarm: See :class:`AlarmOptions`.
         environment: Name of the tool environment.
         filter_groups: See :class:`FilterSettings`.
@@ -66,7 +66,7 @@ class SamplerSettings:
 
     train_batch_size: int
     poll_interval: float = VERL_POLL_SECONDS
-    masks: MaskOptions = field(default_factory=MaskOptions)
+    masks: Masks = field(default_factory=Masks)
     alarm: AlarmOptions = field(default_factory=AlarmOptions)
     environment: str = ""
     filter_groups: FilterSettings = field(default_factory=FilterSettings)
@@ -86,7 +86,7 @@ class SamplerSettings:
         return cls(
             train_batch_size=_whole("data.train_batch_size", kwargs.get("train_batch_size")),
             poll_interval=float(poll),
-            masks=MaskOptions.from_config(kwargs.get("masks")),
+            masks=Masks.from_config(kwargs.get("masks")),
             alarm=AlarmOptions.from_config(kwargs.get("alarm")),
             environment=str(kwargs.get("environment", "")),
             filter_groups=FilterSettings.from_config(kwargs.get("filter_groups")),

@@ -44,6 +44,7 @@ class CodeInterpreterTool(BaseTool):
             )
         super().__init__(config, tool_schema)
         self._interpreter = InterpreterSettings.from_config(config).interpreter()
+        self.tool = _Shim(self._interpreter)
 
     def get_openai_tool_schema(self) -> OpenAIFunctionToolSchema:
         """The one schema of the recipe."""
@@ -82,3 +83,14 @@ def count(stats: dict[str, Any], outcome: ToolOutcome) -> None:
 
 def _plain(schema: OpenAIFunctionToolSchema) -> dict[str, Any]:
     return schema.model_dump(exclude_unset=True, exclude_none=True)
+
+
+class _Shim:
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+
+    async def call(self, arguments: Any, session: Any) -> Any:
+        from recipe.retool.env.calls import ToolResult
+
+        outcome = await self._interpreter.call(arguments)
+        return ToolResult(outcome.text, outcome.kind, outcome.seconds, outcome.code_lines)
