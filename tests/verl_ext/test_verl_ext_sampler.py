@@ -8,7 +8,6 @@ from omegaconf import OmegaConf
 
 from recipe.retool.errors import SandboxError, StageError
 from recipe.retool.verl_ext.sampler import ReToolReplayBufferAsync, replay_buffer
-from recipe.retool.verl_ext.sampler_settings import SamplerSettings
 
 CALL = {"tool_calls": 1.0, "tool_ok": 1.0, "sandbox_unavailable": 0.0}
 RIGHT, WRONG = {"acc": 1.0, "score": 1.0, **CALL}, {"acc": 0.0, "score": -1.0, **CALL}
@@ -212,18 +211,3 @@ def test_the_arguments_are_those_that_verl_gives_its_own_buffer(monkeypatch: pyt
     for name in ("refill_fn", "sampler_kwargs"):
         given.pop(name), theirs.pop(name)
     assert given == theirs
-
-
-def test_options_of_the_command_line_reach_the_settings() -> None:
-    from recipe.retool.stages.compose import compose_config, resolved
-
-    words = [
-        "retool.masks.unavailable=keep",
-        "algorithm.filter_groups.enable=true",
-        "retool.alarm.no_tool_steps=7",
-    ]
-    kwargs = resolved(compose_config("retool_ppo", words))["trainer"]["v1"]["sampler"]["sampler_kwargs"]
-    settings = SamplerSettings.from_kwargs(kwargs)
-    assert (settings.masks.unavailable, settings.alarm.no_tool_steps) == ("keep", 7)
-    assert (settings.filter_groups.metric, settings.filter_groups.max_num_gen_batches) == ("reward", 10)
-    assert (settings.poll_interval, settings.train_batch_size) == (0.2, 32)

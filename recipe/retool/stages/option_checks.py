@@ -3,6 +3,7 @@
 from typing import Any
 
 from recipe.retool.device.stacks import OLD_STACK
+from recipe.retool.env.registry import env_class
 from recipe.retool.env.settings import DROP, Budget, EnvSettings, Masks
 from recipe.retool.errors import ConfigError
 from recipe.retool.report.alarm import AlarmOptions
@@ -25,7 +26,7 @@ def check_options(stack: str, values: dict[str, Any]) -> None:
     unknown = sorted(set(look_up(values, "retool") or {}) - set(_SECTIONS))
     if unknown:
         raise ConfigError(f"retool: unknown section {unknown[0]!r}; known: {', '.join(_SECTIONS)}")
-    EnvSettings.from_config(look_up(values, "retool.env"))
+    env_class(EnvSettings.from_config(look_up(values, "retool.env")).name)
     Budget.from_config(look_up(values, "retool.budget"))
     masks = Masks.from_config(look_up(values, "retool.masks"))
     alarm = AlarmOptions.from_config(look_up(values, "retool.alarm"))
