@@ -27,7 +27,7 @@ def engine(model: str, cached: bool) -> Any:
     from vllm import LLM
 
     return LLM(
-        model, dtype="float32", enforce_eager=True, max_model_len=LENGTH, max_num_seqs=64, block_size=16,
+        model, dtype="float32", enforce_eager=True, max_model_len=LENGTH, max_num_seqs=64, block_size=32,
         enable_prefix_caching=cached, disable_log_stats=False, seed=0,
     )  # fmt: skip
 

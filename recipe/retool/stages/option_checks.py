@@ -26,7 +26,7 @@ def check_options(stack: str, values: dict[str, Any]) -> None:
     unknown = sorted(set(look_up(values, "retool") or {}) - set(_SECTIONS))
     if unknown:
         raise ConfigError(f"retool: unknown section {unknown[0]!r}; known: {', '.join(_SECTIONS)}")
-    env_class(EnvSettings.from_config(look_up(values, "retool.env")).name)
+    check_env(values)
     Budget.from_config(look_up(values, "retool.budget"))
     masks = Masks.from_config(look_up(values, "retool.masks"))
     alarm = AlarmOptions.from_config(look_up(values, "retool.alarm"))
@@ -36,6 +36,15 @@ def check_options(stack: str, values: dict[str, Any]) -> None:
     SamplerSettings.from_kwargs(look_up(values, "trainer.v1.sampler.sampler_kwargs") or {})
     if look_up(values, "algorithm.filter_groups.enable"):
         _check_filter(values)
+
+
+def check_env(values: dict[str, Any]) -> None:
+    """Refuse an environment that does not exist, and settings that it does not have (RL and SFT).
+
+    Raises:
+        ConfigError: Names the key and what it may be.
+    """
+    env_class(EnvSettings.from_config(look_up(values, "retool.env")).name)
 
 
 def _check_old(masks: Masks, alarm: AlarmOptions) -> None:

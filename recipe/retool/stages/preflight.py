@@ -21,7 +21,7 @@ from recipe.retool.stages.estimate_text import (
 )
 from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check_sft_layout
 from recipe.retool.stages.numbers import look_up
-from recipe.retool.stages.option_checks import check_options
+from recipe.retool.stages.option_checks import check_env, check_options
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.shapes import shape_of
 from recipe.retool.stages.tokenizer_check import check_tokenizer
@@ -120,6 +120,7 @@ def check_sft(chosen: Choices, values: dict[str, Any]) -> None:
         ConfigError: The first thing that is wrong.
     """
     check_values("sft", chosen.stack, values)
+    check_env(values)
     path = _model(values, "model.path")
     check_tokenizer(path)
     check_sft_layout(values, shape_of(path, chosen.model))
