@@ -17,6 +17,7 @@ from recipe.retool.env.settings import DROP
 from recipe.retool.errors import SandboxError
 from recipe.retool.report.alarm import NoToolAlarm
 from recipe.retool.report.behaviour import behaviour
+from recipe.retool.report.dump import write_counters
 from recipe.retool.verl_ext.group_budget import GroupBudget
 from recipe.retool.verl_ext.sampler_settings import SamplerSettings
 from recipe.retool.verl_ext.trajectories import Row, groups_of, read_rows, unusable
@@ -78,6 +79,8 @@ class ReToolReplayBuffer(ReplayBuffer):
         if self._settings.filter_groups.metric is not None:
             found["retool/generated_batches"] = self._budget.generated_batches()
             found["retool/groups_without_signal"] = float(self._without_signal)
+        if self._settings.dump:
+            write_counters(self._settings.dump, global_steps, [*self._rows, *self._dropped])
         self._rows, self._dropped, self._without_signal = [], [], 0
         self._budget.next_step()
         return batch, {**metrics, **found}
@@ -102,8 +105,9 @@ class ReToolReplayBuffer(ReplayBuffer):
         partition = self.partitions[partition_id]
         rows = read_rows([key for key in partition if groups_of([key]) <= new], partition_id)
         out = unusable(rows) if self._settings.masks.unavailable == DROP else set()
-        self._rows += [row for key, row in rows.items() if key not in out]
-        self._dropped += [rows[key] for key in out]
+        named = {key: {**row, "uid": key, "dropped": key in out} for key, row in rows.items()}
+        self._rows += [row for key, row in named.items() if key not in out]
+        self._dropped += [named[key] for key in sorted(out)]
         if out:
             tq.kv_clear(partition_id=partition_id, keys=sorted(out))
         for key in out:

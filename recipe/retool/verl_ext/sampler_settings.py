@@ -62,6 +62,7 @@ class SamplerSettings:
         environment: Name of the tool environment.
         filter_groups: See :class:`FilterSettings`.
         sync_refill_failed_groups: verl's own: replace groups of which no trajectory is left by an error.
+        dump: Folder for the counters of each trajectory (``trainer.rollout_data_dir``); empty: none.
     """
 
     train_batch_size: int
@@ -71,6 +72,7 @@ class SamplerSettings:
     environment: str = ""
     filter_groups: FilterSettings = field(default_factory=FilterSettings)
     sync_refill_failed_groups: bool = False
+    dump: str = ""
 
     @classmethod
     def from_kwargs(cls, kwargs: Mapping[str, Any]) -> "SamplerSettings":
@@ -91,6 +93,7 @@ class SamplerSettings:
             environment=str(kwargs.get("environment", "")),
             filter_groups=FilterSettings.from_config(kwargs.get("filter_groups")),
             sync_refill_failed_groups=bool(kwargs.get("sync_refill_failed_groups", False)),
+            dump=str(kwargs.get("dump") or ""),
         )
 
 
