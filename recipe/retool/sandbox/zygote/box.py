@@ -33,8 +33,10 @@ from recipe.retool.sandbox.zygote.linux import failure
 from recipe.retool.sandbox.zygote.loop import Task
 from recipe.retool.sandbox.zygote.messages import (
     BROKEN,
+    CONTROL_FD,
     FOLDER,
     HAND_OUT,
+    HAS_CONTROL,
     HAS_FILES,
     HAS_STDIN,
     code_of,
@@ -75,7 +77,7 @@ class Walls:
 def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
     """The function with which a child moves into the box; it gives the program's source.
 
-    Afterwards no descriptor but 0, 1 and 2 is open. When a wall does not stand, the server is told over its
+    Afterwards no descriptor but 0, 1 and 2, and CONTROL_FD for who is to have it, is open. When a wall does not stand, the server is told over its
     socket and the child ends.
     """
     mounts = _file_system(walls)
@@ -116,7 +118,11 @@ def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
         except (OSError, ValueError) as error:
             sock.send(text_packet(BROKEN, job.number, str(error)))
             os._exit(1)
-        close_range(3, 0xFFFFFFFF, 0)
+        kept = 3
+        if job.flags & HAS_CONTROL:  # not before: 3 may be one that was needed up to here
+            dup2(fds[-1], CONTROL_FD)
+            kept = CONTROL_FD + 1
+        close_range(kept, 0xFFFFFFFF, 0)
         return code.decode("utf-8", "replace")
 
     return enter
