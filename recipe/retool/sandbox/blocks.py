@@ -14,6 +14,7 @@ import os
 import signal
 import struct
 import sys
+from contextlib import suppress
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -100,12 +101,11 @@ def _flush() -> None:
     """Write out what was printed, and give the next block the standard streams, whatever this one did."""
     for name, fd in (("stdout", 1), ("stderr", 2)):
         first: Any = getattr(sys, f"__{name}__")
-        for stream in (getattr(sys, name, None), first):
-            try:
+        streams: tuple[Any, ...] = getattr(sys, name, None), first
+        for stream in streams:
+            with suppress(Exception):
                 stream.flush()
-            except Exception:  # noqa: S110
-                pass
         if first is None or first.closed:
-            first = open(fd, "w", 1, "utf-8", "backslashreplace", "\n", closefd=False)
+            first = open(fd, "w", 1, "utf-8", "backslashreplace", "\n", closefd=False)  # noqa: SIM115
             setattr(sys, f"__{name}__", first)
         setattr(sys, name, first)

@@ -77,8 +77,8 @@ class Walls:
 def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
     """The function with which a child moves into the box; it gives the program's source.
 
-    Afterwards no descriptor but 0, 1 and 2, and CONTROL_FD for who is to have it, is open. When a wall does not stand, the server is told over its
-    socket and the child ends.
+    Afterwards no descriptor but 0, 1 and 2 is open, and CONTROL_FD for who is to have it. When a wall does
+    not stand, the server is told over its socket and the child ends.
     """
     mounts = _file_system(walls)
     nobody = _nobody(walls)

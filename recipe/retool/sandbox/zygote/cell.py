@@ -55,8 +55,8 @@ def run_folder(folder: str, number: int) -> str:
 def builder(cell: Cell, sock: socket.socket) -> Callable[[Task], tuple[str, str]]:
     """The function with which a child moves into its cell; it gives the program's source and file name.
 
-    Afterwards no descriptor but 0, 1 and 2, and CONTROL_FD for who is to have it, is open. When a wall does not stand, the server is told over its
-    socket and the child ends.
+    Afterwards no descriptor but 0, 1 and 2 is open, and CONTROL_FD for who is to have it. When a wall does
+    not stand, the server is told over its socket and the child ends.
     """
     become = _user(cell.proc_fd)
     put_limits, locks = limiter(cell.proc_fd), locker(cell.bpf)
