@@ -140,7 +140,7 @@ class ProgramSession:
     def discard(self) -> None:
         """Close everything of a session."""
         self._close_theirs()
-        self._loop.remove_reader(self._ours)
+        self._stop_reading()
         self._ours.close()
         for reader in self._readers:
             reader.close()
@@ -201,24 +201,25 @@ class ProgramSession:
             return
         except OSError:
             packet = b""
-        waiting = self._answer is not None and not self._answer.done()
-        if len(packet) != _ANSWER.size or not waiting:
-            self._kill("its program closed its socket" if not packet else "it answered unasked")
-            return
-        number, code = _ANSWER.unpack(packet)
-        if number != self._number:
-            self._kill("it answered for another block")
-        elif self._answer is not None:
-            self._answer.set_result(code)
+        answer = self._answer
+        right = packet[:4] == self._number.to_bytes(4, "little") and len(packet) == _ANSWER.size
+        if right and answer is not None and not answer.done():
+            answer.set_result(_ANSWER.unpack(packet)[1])
+        else:
+            self._kill("it answered out of turn" if packet else "its program closed its socket")
 
     def _flood(self) -> None:
         self._flooded = True
         self._kill("it printed too much")
 
     def _kill(self, why: str) -> None:
-        self._loop.remove_reader(self._ours)  # its end stays readable
+        self._stop_reading()
         self._give_up(why)
         self._running().kill()
+
+    def _stop_reading(self) -> None:
+        if self._ours.fileno() >= 0:
+            self._loop.remove_reader(self._ours)
 
     def _give_up(self, why: str) -> None:
         self.lost = self.lost or why
