@@ -5,7 +5,7 @@ import json
 import sys
 from importlib import metadata
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +25,7 @@ from recipe.retool.tools.result import error_name
 class Shout:
     """A third party's tool."""
 
-    schema = {"type": "function", "function": {"name": "shout", "description": "Shouts.", "parameters": {}}}
+    schema: ClassVar[dict[str, Any]] = {"type": "function", "function": {"name": "shout"}}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Shout":

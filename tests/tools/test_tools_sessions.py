@@ -1,7 +1,9 @@
-"""The stateful code interpreter, on real servers: one trajectory keeps its variables, and is told when it lost them."""
+"""The stateful code interpreter, on real servers: variables stay, and a model is told when they are lost."""
 
 import asyncio
 import json
+import os
+import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -124,9 +126,6 @@ def test_a_server_that_was_started_again_is_told() -> None:
 
 
 def _restart(server: EmbeddedSandbox) -> None:
-    import os
-    import signal
-
     os.kill(server.pid, signal.SIGKILL)
     while server.revive() is None:
         pass
