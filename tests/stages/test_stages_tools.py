@@ -1,4 +1,4 @@
-"""Tools are made once before the engine starts, so that a bad tool config stops there, with its file and key."""
+"""Tools are made once before the engine starts: a bad tool config stops there, with its file and key."""
 
 from pathlib import Path
 from typing import Any

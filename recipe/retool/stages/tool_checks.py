@@ -1,4 +1,4 @@
-"""The tools of a run, made once before the engine: what is wrong with a config is said here, and not by Ray."""
+"""The tools of a run, made once before the engine: a config that cannot work is refused here, not by Ray."""
 
 from pathlib import Path
 from typing import Any
