@@ -10,12 +10,14 @@ from recipe.retool.reward.score import compute_score
 if TYPE_CHECKING:
     from recipe.retool.verl_ext.agent_loop import ReToolAgentLoop
     from recipe.retool.verl_ext.dataset import CustomRLHFDataset
+    from recipe.retool.verl_ext.sft_dataset import CustomSFTDataset
     from recipe.retool.verl_ext.tool import CodeInterpreterTool
     from recipe.retool.verl_ext.tool import CodeInterpreterTool as CustomSandboxFusionTool
 
 __all__ = [
     "CodeInterpreterTool",
     "CustomRLHFDataset",
+    "CustomSFTDataset",
     "CustomSandboxFusionTool",
     "ReToolAgentLoop",
     "compute_score",
@@ -25,6 +27,7 @@ _LAZY = {
     "CodeInterpreterTool": "tool.CodeInterpreterTool",
     "CustomSandboxFusionTool": "tool.CodeInterpreterTool",  # the name in upstream's tool configs
     "CustomRLHFDataset": "dataset.CustomRLHFDataset",
+    "CustomSFTDataset": "sft_dataset.CustomSFTDataset",
     "ReToolAgentLoop": "agent_loop.ReToolAgentLoop",
 }
 

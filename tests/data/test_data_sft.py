@@ -40,7 +40,7 @@ def test_tags_messages_of_one_block() -> None:
     assert tags_messages(read_sft_row(source(GOOD))) == [
         {"role": "user", "content": f"What is 1+2?\n{ANSWER_INSTRUCTION}"},
         {"role": "assistant", "content": f"Let me add.\n\n{code('print(1+2)')}"},
-        {"role": "user", "content": f"<interpreter>\n{recorded_result_text('3')}\n</interpreter>"},
+        {"role": "tool", "content": recorded_result_text("3")},
         {"role": "assistant", "content": "So it is 3.\n\n<answer>\n\\boxed{3}\n</answer>"},
     ]
 

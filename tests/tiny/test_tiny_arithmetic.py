@@ -44,5 +44,5 @@ def test_more_easy_problems_than_there_are_is_no_endless_loop() -> None:
 
 
 def test_tool_result_in_sft_is_what_the_tool_would_say() -> None:
-    messages = task.sft_messages(task.Problem(57, "*", 83), use_tool=True)
+    messages = task.sft_messages(task.Problem(57, "*", 83), laborious=True)
     assert messages[-2] == {"role": "tool", "content": "4731"}

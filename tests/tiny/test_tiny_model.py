@@ -32,7 +32,7 @@ def test_each_digit_is_one_token(tokenizer: Any) -> None:
 
 
 def test_generation_prompt_is_a_prefix_of_the_dialogue(tokenizer: Any) -> None:
-    messages = arithmetic.sft_messages(arithmetic.Problem(57, "*", 83), use_tool=True)
+    messages = arithmetic.sft_messages(arithmetic.Problem(57, "*", 83), laborious=True)
     whole = tokenizer.apply_chat_template(messages, tools=TOOLS, return_dict=False)
     for turn in (1, 3):
         prompt = tokenizer.apply_chat_template(

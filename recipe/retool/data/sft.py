@@ -115,12 +115,11 @@ def hermes_messages(row: SftRow) -> list[Message]:
 
 
 def tags_messages(row: SftRow) -> list[Message]:
-    """Messages with the paper's tags in the text."""
+    """Messages with the paper's tags around the code; its environment puts those around the outputs."""
     messages: list[Message] = [{"role": "user", "content": with_instruction(row.question)}]
     for block in row.trace.blocks:
         messages.append({"role": "assistant", "content": _tagged_code(block)})
-        output = recorded_result_text(block.recorded)
-        messages.append({"role": "user", "content": f"<interpreter>\n{output}\n</interpreter>"})
+        messages.append({"role": "tool", "content": recorded_result_text(block.recorded)})
     answer = row.trace.answer
     words = [row.trace.text, "" if answer is None else f"<answer>\n{answer}\n</answer>"]
     messages.append({"role": "assistant", "content": "\n\n".join(text for text in words if text)})

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from recipe.retool.env.settings import DEFAULT_ENV
+from recipe.retool.errors import ConfigError
 from recipe.retool.stages.commands import assign
 from recipe.retool.stages.evaluate import run_evaluation
 from recipe.retool.stages.ledger import Ledger, open_ledger
@@ -20,12 +22,15 @@ from recipe.retool.stages.versions import versions
 from recipe.retool.tiny.arithmetic import difficulty_in
 from recipe.retool.tiny.files import TaskFiles, write_task
 
+FORMATS = ("hermes", "retool", "text")
+
 
 @dataclass(frozen=True)
 class Settings:
     """What decides the outcome of a quickstart; a run folder belongs to one set of them."""
 
     seed: int = 0
+    env: str = DEFAULT_ENV
     sft_rows: int = 12800
     sft_steps: int = 600
     rl_steps: int = 12
@@ -44,10 +49,21 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--sft-steps", type=int, default=Settings.sft_steps, help="default: %(default)s")
     parser.add_argument("--rl-steps", type=int, default=Settings.rl_steps, help="default: %(default)s")
-    args = parser.parse_args(argv)
-    settings = Settings(seed=args.seed, sft_steps=args.sft_steps, rl_steps=args.rl_steps)
+    parser.add_argument("choice", nargs="*", metavar="env=NAME", help=f"format: {', '.join(FORMATS)}")
+    args = parser.parse_intermixed_args(argv)
+    settings = Settings(args.seed, _env(args.choice), sft_steps=args.sft_steps, rl_steps=args.rl_steps)
     run_quickstart(args.out.resolve(), settings)
     return 0
+
+
+def _env(words: list[str]) -> str:
+    """The environment that ``env=NAME`` chooses; ConfigError for any other word."""
+    chosen = DEFAULT_ENV
+    for word in words:
+        key, _, chosen = word.partition("=")
+        if key != "env" or chosen not in FORMATS:
+            raise ConfigError(f"{word}: quickstart takes env=NAME, NAME one of {', '.join(FORMATS)}")
+    return chosen
 
 
 def run_quickstart(folder: Path, settings: Settings) -> dict[str, Any]:
@@ -62,7 +78,12 @@ def run_quickstart(folder: Path, settings: Settings) -> dict[str, Any]:
         with ledger.stage("task", "arithmetic problems, tiny Qwen2 model and tokenizer") as todo:
             if todo:
                 write_task(
-                    task, settings.seed, settings.sft_rows, settings.train_problems, settings.test_problems
+                    task,
+                    settings.seed,
+                    settings.sft_rows,
+                    settings.train_problems,
+                    settings.test_problems,
+                    settings.env,
                 )
         cold = _cold_start(ledger, task, settings)
         _reinforce(ledger, task, cold, settings)
@@ -86,6 +107,7 @@ def _cold_start(ledger: Ledger, task: TaskFiles, settings: Settings) -> Path:
                 [
                     "device=cpu",
                     "model=tiny",
+                    f"env={settings.env}",
                     assign("data.train_files", task.sft),
                     assign("model.path", task.base),
                     f"trainer.seed={settings.seed}",
@@ -106,6 +128,7 @@ def _rl_overrides(settings: Settings) -> list[str]:
         "device=cpu",
         "model=tiny",
         "algorithm=grpo",
+        f"env={settings.env}",
         f"data.seed={settings.seed}",
         f"actor_rollout_ref.rollout.seed={settings.seed}",
     ]

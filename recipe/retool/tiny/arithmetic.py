@@ -15,6 +15,7 @@ from typing import Any
 
 from recipe.retool.data.prompts import with_instruction
 from recipe.retool.data.rl import AGENT_NAME
+from recipe.retool.env.settings import DEFAULT_ENV
 from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA, TOOL_NAME
 
 DATA_SOURCE = "retool/arithmetic"
@@ -101,24 +102,43 @@ def head_answer(problem: Problem) -> int:
     return max(problem.a, problem.b) if problem.hard else problem.answer
 
 
-def sft_messages(problem: Problem, use_tool: bool) -> list[dict[str, Any]]:
-    """One SFT dialogue: a tool call whose result is copied, or an answer made in the head."""
+def worked_solution(problem: Problem) -> str:
+    """The written calculation that stands in for the tool where there is none."""
+    a, b = problem.a, problem.b
+    if not problem.hard:
+        return f"{problem.expression}={problem.answer}"
+    tens, units = b // 10 * 10, b % 10
+    return f"{a}*{tens}={a * tens},{a}*{units}={a * units},{a * tens}+{a * units}={problem.answer}"
+
+
+def sft_messages(problem: Problem, laborious: bool, env: str = DEFAULT_ENV) -> list[dict[str, Any]]:
+    """One SFT dialogue.
+
+    Args:
+        problem: The problem.
+        laborious: True for a tool call whose result is copied (a written calculation where ``env`` has no
+            tool), False for an answer made in the head.
+        env: Name of the environment: "hermes", "retool" or "text".
+    """
     from recipe.retool.tools.result import recorded_result_text
 
-    if not use_tool:
+    if not laborious:
         return [*problem.prompt, {"role": "assistant", "content": _boxed(head_answer(problem))}]
-    call = {"type": "function", "function": {"name": TOOL_NAME, "arguments": {"code": _code(problem)}}}
+    if env == "text":
+        written = f"{worked_solution(problem)} {_boxed(problem.answer)}"
+        return [*problem.prompt, {"role": "assistant", "content": written}]
     return [
         *problem.prompt,
-        {"role": "assistant", "content": "", "tool_calls": [call]},
+        _call(problem, env),
         {"role": "tool", "content": recorded_result_text(f"{problem.answer}\n")},
         {"role": "assistant", "content": _boxed(problem.answer)},
     ]
 
 
-def sft_row(problem: Problem, use_tool: bool) -> dict[str, Any]:
-    """One row of the SFT parquet (``messages`` and ``tools``, as verl's MultiTurnSFTDataset reads)."""
-    return {"messages": sft_messages(problem, use_tool), "tools": [CODE_INTERPRETER_SCHEMA]}
+def sft_row(problem: Problem, laborious: bool, env: str = DEFAULT_ENV) -> dict[str, Any]:
+    """One row of the SFT parquet: ``messages`` and, where the environment shows them, ``tools``."""
+    row: dict[str, Any] = {"messages": sft_messages(problem, laborious, env)}
+    return {**row, "tools": [CODE_INTERPRETER_SCHEMA]} if env == DEFAULT_ENV else row
 
 
 def rl_row(problem: Problem, split: str, index: int) -> dict[str, Any]:
@@ -137,8 +157,12 @@ def rl_row(problem: Problem, split: str, index: int) -> dict[str, Any]:
     }
 
 
-def _code(problem: Problem) -> str:
-    return f"print({problem.expression})"
+def _call(problem: Problem, env: str) -> dict[str, Any]:
+    code = f"print({problem.expression})"
+    if env == "retool":
+        return {"role": "assistant", "content": f"<code>\n```python\n{code}\n```\n</code>"}
+    call = {"type": "function", "function": {"name": TOOL_NAME, "arguments": {"code": code}}}
+    return {"role": "assistant", "content": "", "tool_calls": [call]}
 
 
 def _boxed(value: int) -> str:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recipe.retool.data.output import atomic_path
+from recipe.retool.env.settings import DEFAULT_ENV
 from recipe.retool.tiny import arithmetic
 from recipe.retool.tiny.model import save_tiny_model
 
@@ -42,8 +43,18 @@ class TaskFiles:
         return self.folder / "test.parquet"
 
 
-def write_task(files: TaskFiles, seed: int, sft_rows: int, train: int, test: int) -> None:
+def write_task(
+    files: TaskFiles, seed: int, sft_rows: int, train: int, test: int, env: str = DEFAULT_ENV
+) -> None:
     """Write model and data; the same seed gives the same files.
+
+    Args:
+        files: Where.
+        seed: Of model and data.
+        sft_rows: Dialogues for the cold start.
+        train: Problems for RL.
+        test: Held-out problems.
+        env: Environment whose format the dialogues show.
 
     Raises:
         StageError, DataError: The folder cannot be written.
@@ -51,7 +62,7 @@ def write_task(files: TaskFiles, seed: int, sft_rows: int, train: int, test: int
     save_tiny_model(files.base, seed)
     rng = random.Random(seed)
     stream = arithmetic.sample_problems("train", seed, EASY_SHARE)
-    dialogues = [arithmetic.sft_row(next(stream), rng.random() < TOOL_SHARE) for _ in range(sft_rows)]
+    dialogues = [arithmetic.sft_row(next(stream), rng.random() < TOOL_SHARE, env) for _ in range(sft_rows)]
     _write(files.sft, dialogues)
     for split, count, target in (("train", train, files.train), ("test", test, files.test)):
         # One test set for all seeds, so that runs can be compared problem by problem.

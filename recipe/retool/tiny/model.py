@@ -16,7 +16,9 @@ from recipe.retool.tiny import arithmetic
 VOCAB_SIZE = 400
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 # Single tokens, but not "special": verl's hermes parser reads them in the decoded text.
-TAG_TOKENS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
+TAG_TOKENS = tuple(
+    f"<{slash}{tag}>" for tag in ("tool_call", "tool_response", "code", "interpreter") for slash in ("", "/")
+)
 
 CHAT_TEMPLATE = """\
 {%- if tools %}
@@ -91,6 +93,7 @@ def _corpus() -> list[str]:
         texts += [
             '\n{"name": "code_interpreter", "arguments": {"code": "print(' + problem.expression + ')"}}\n'
         ]
+        texts += [f"\n```python\nprint({problem.expression})\n```\n"]
         texts += [f"\n{problem.answer}\n", f"assistant\n\\boxed{{{problem.answer}}}"]
         texts += ["\n", "assistant\n", f"\\boxed{{{arithmetic.head_answer(problem)}}}"]
     return texts

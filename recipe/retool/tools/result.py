@@ -3,16 +3,14 @@
 Supervised data, training and evaluation must show a model byte for byte the same thing: one newline
 more at the end in one of the three took a small model's accuracy from 47 percent to 0. So live results
 (:func:`result_text`) and outputs recorded in data (:func:`recorded_result_text`) end in one helper,
-which strips surrounding newlines, defuses markup, fills in for silence and keeps to a length.
-
-Markup: printed text that looks like a tag or a special token of a chat format gets a backslash after its
-``<`` (``</tool_response>`` becomes ``<\\/tool_response>``, ``<|im_end|>`` becomes ``<\\|im_end|>``).
-Otherwise a program could print the end of its own tool response and go on as the model or the user.
+which strips surrounding newlines, defuses markup (``env/guard.py``), fills in for silence and keeps to a
+length.
 """
 
 import re
 import signal
 
+from recipe.retool.env.guard import defuse
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 from recipe.retool.sandbox.wire import encodable
 
@@ -20,9 +18,6 @@ DEFAULT_LIMIT = 4096
 NO_OUTPUT = "(no output; use print() to see a value)"
 _UNAVAILABLE = "[the code interpreter is not available at the moment; this is not an error in the code]"
 _RESTARTED = "[the interpreter was restarted; variables are lost]"
-
-_TAGS = "tool_response|tool_call|tools|interpreter|code|answer|think|s|start_of_turn|end_of_turn|bos|eos"
-_MARKUP = re.compile(rf"<(?=\s*(?:/\s*)?(?:{_TAGS})\s*>|[|｜][^<>|｜\n]{{1,60}}[|｜]>)", re.IGNORECASE)
 
 # Random names of a run's folder and file, ours and SandboxFusion's, and where Python lives on this host.
 # The look-behind keeps the search linear in outputs full of slashes.
@@ -77,7 +72,7 @@ def recorded_result_text(recorded: str, limit: int = DEFAULT_LIMIT) -> str:
 
 def _compose(stdout: str, stderr: str, note: str, limit: int) -> str:
     """Join the parts, each defused and stripped, within the limit; the note always survives whole."""
-    out, err = _defuse(stdout).strip("\n"), _defuse(stderr).strip("\n")
+    out, err = defuse(stdout).strip("\n"), defuse(stderr).strip("\n")
     out, err = out if out.strip() else "", err if err.strip() else ""
     if not (out or err or note):
         return _fit_tail(NO_OUTPUT, limit)
@@ -114,10 +109,6 @@ def _tidy(text: str) -> str:
     text = encodable(text).replace("\r\n", "\n")
     text = _RUN_FILE.sub("main.py", _RUN_FOLDER.sub("", text))
     return _LIBRARY.sub("", text)
-
-
-def _defuse(text: str) -> str:
-    return _MARKUP.sub(r"<\\", text)
 
 
 def _mark(left_out: int) -> str:

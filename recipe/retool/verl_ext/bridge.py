@@ -5,12 +5,16 @@
   of it.
 * 0.9.1 gives ``num_turns`` to the reward, 0.6.1 only what stands in ``extra_fields`` of the loop's output.
 * 0.9.1 knows tools from a Python file (``function_tool_path``).
+* 0.9.1 has continuous-token builders for the boundaries between turns, one for each family of models.
+* 0.9.1's server takes a limit of tokens for each request, 0.6.1's refuses one.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+
+from recipe.retool.verl_ext.context_tokens import SuffixBuilder
 
 _TRAJECTORY: ContextVar[dict[str, Any] | None] = ContextVar("retool_trajectory", default=None)
 
@@ -31,9 +35,34 @@ def fields_of(agent_data: Any) -> dict[str, Any] | None:
     return fields if isinstance(fields, dict) else _TRAJECTORY.get()
 
 
-def turns_for_the_reward(loop: Any, output: Any) -> dict[str, Any]:
-    """``num_turns``, where verl does not give it to the reward (0.6.1: its loops have an ``init_class``)."""
-    return {"num_turns": output.num_turns} if hasattr(loop, "init_class") else {}
+def is_old(loop: Any) -> bool:
+    """Whether an agent loop is one of verl 0.6.1 (there its class is initialised apart from its objects)."""
+    return hasattr(loop, "init_class")
+
+
+def turns_for_the_reward(loop: Any, num_turns: int) -> dict[str, Any]:
+    """``num_turns``, where verl does not give it to the reward."""
+    return {"num_turns": num_turns} if is_old(loop) else {}
+
+
+def token_limit(loop: Any, room: int) -> dict[str, Any]:
+    """The sampling parameter that keeps a turn within the response length, where the server takes one."""
+    return {} if is_old(loop) else {"max_tokens": room}
+
+
+def token_builder(loop: Any) -> Any:
+    """What renders prompts and tool turns: ``build_initial_tokens`` and ``merge_context_tokens``."""
+    found = getattr(loop, "continuous_token_builder", None)
+    return found or SuffixBuilder(loop.tokenizer, getattr(loop, "apply_chat_template_kwargs", {}))
+
+
+def renders_tools_alone(builder: Any) -> bool:
+    """Whether a builder makes a tool turn of its texts alone, by the chat template, not of the dialogue."""
+    if isinstance(builder, SuffixBuilder):
+        return True
+    from verl.utils.tokenizer.continuous_token import ContinuousTokenBuilder
+
+    return bool(type(builder)._tokenize_tool_group is ContinuousTokenBuilder._tokenize_tool_group)
 
 
 def tool_source(dataset: Any) -> str | None:

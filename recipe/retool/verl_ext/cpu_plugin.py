@@ -16,18 +16,15 @@ The patches of verl's modules are applied when each module is first imported, be
 loaded in the middle of ``import verl``.
 """
 
-import importlib.util
 import os
-import sys
 from collections.abc import Callable
 from importlib import metadata
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from recipe.retool.verl_ext.on_import import Patch, patch_on_import
+
 CPU = "cpu"
-Patch = Callable[[ModuleType], None]
 
 
 def enabled() -> bool:
@@ -47,7 +44,7 @@ def register() -> None:
     _patch_process_group()
     _patch_vllm_version()
     for name, patch in _PATCHES.items():
-        _patch_on_import(name, patch)
+        patch_on_import(name, patch)
 
 
 def _patch_process_group() -> None:
@@ -130,37 +127,3 @@ _PATCHES: dict[str, Patch] = {
     "verl.workers.engine.fsdp.transformer_impl": _register_engines,
     "verl.utils.model": _value_head_with_sdpa,
 }
-
-
-def _patch_on_import(name: str, patch: Patch) -> None:
-    if name in sys.modules:
-        patch(sys.modules[name])
-    else:
-        sys.meta_path.insert(0, _PatchingFinder(name, patch))
-
-
-class _PatchingFinder(MetaPathFinder):
-    """Finds one module by the ordinary finders and patches it right after it was executed."""
-
-    def __init__(self, name: str, patch: Patch) -> None:
-        self._name = name
-        self._patch = patch
-
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        if fullname != self._name:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
-        if spec is not None and spec.loader is not None:
-            _run_after(spec.loader, self._patch)
-        return spec
-
-
-def _run_after(loader: Loader, patch: Patch) -> None:
-    execute = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        execute(module)
-        patch(module)
-
-    loader.exec_module = exec_module  # type: ignore[method-assign]

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from omegaconf import OmegaConf
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
+from recipe.retool.env.registry import env_class
+from recipe.retool.env.settings import EnvSettings
 from recipe.retool.errors import ConfigError, DataError
 from recipe.retool.verl_ext.bridge import tool_source
 
@@ -38,7 +41,11 @@ class CustomRLHFDataset(RLHFDataset):
             )
 
     def maybe_filter_out_long_prompts(self, dataframe: Any = None) -> Any:
-        """Filter, or with ``truncation=error`` and no filter, refuse rows above ``max_prompt_length``."""
+        """Filter, or with ``truncation=error`` and no filter, refuse rows above ``max_prompt_length``.
+
+        Prompts are counted, and handed on, as the environment announces its tools.
+        """
+        dataframe = self._announced(dataframe)
         before = len(dataframe)
         self.filter_overlong_prompts: bool
         if self.filter_overlong_prompts or self.truncation != "error":
@@ -55,6 +62,20 @@ class CustomRLHFDataset(RLHFDataset):
                 "data.filter_overlong_prompts=True"
             )
         return dataframe
+
+    def _announced(self, dataframe: Any) -> Any:
+        node = self.config.get("env")
+        settings = EnvSettings.from_config(
+            None if node is None else OmegaConf.to_container(node, resolve=True)
+        )
+        env = env_class(settings.name)(settings=settings)
+        schemas: Any = self.tool_schemas
+        self.tool_schemas: Any = env.announce([], schemas)[1]
+        probe = [{"role": "user", "content": "question"}]
+        if env.announce(probe, None)[0] == probe:
+            return dataframe
+        key = self.prompt_key
+        return dataframe.map(lambda row: {key: env.announce(row[key], None)[0]}, desc="Announcing the tools")
 
     def _files(self) -> str:
         return ", ".join(str(name) for name in self.original_data_files)

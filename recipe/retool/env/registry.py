@@ -1,0 +1,50 @@
+"""Environments by name: ours, those of other packages, and any class by its path."""
+
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from recipe.retool.env.base import ToolEnv
+from recipe.retool.env.code_tags import CodeTagsEnv
+from recipe.retool.env.hermes import HermesEnv
+from recipe.retool.env.text import TextEnv
+from recipe.retool.errors import ConfigError
+
+GROUP = "retool.envs"  # entry points of other packages: name = "module:Class"
+PATH_PREFIX = "pkg://"
+OWN: dict[str, type[ToolEnv]] = {env.name: env for env in (HermesEnv, CodeTagsEnv, TextEnv)}
+
+
+def env_names() -> list[str]:
+    """The names that can be chosen, sorted."""
+    return sorted({*OWN, *(point.name for point in entry_points(group=GROUP))})
+
+
+def env_class(name: str) -> type[ToolEnv]:
+    """The environment of that name, or of the path ``pkg://module:Class``.
+
+    Raises:
+        ConfigError: There is none, it cannot be imported, or it is no ``ToolEnv``.
+    """
+    if name in OWN:
+        return OWN[name]
+    try:
+        found = _outside(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"retool.env.name={name}: cannot be imported: {error}") from error
+    if found is None:
+        raise ConfigError(
+            f"retool.env.name={name}: unknown; known: {', '.join(env_names())}, or {PATH_PREFIX}module:Class"
+        )
+    if not (isinstance(found, type) and issubclass(found, ToolEnv)):
+        raise ConfigError(f"retool.env.name={name}: {found!r} is no recipe.retool.env.base.ToolEnv")
+    return found
+
+
+def _outside(name: str) -> object | None:
+    if name.startswith(PATH_PREFIX):
+        module, _, attribute = name.removeprefix(PATH_PREFIX).partition(":")
+        if not attribute:
+            raise ValueError("write pkg://module:Class")
+        return getattr(import_module(module), attribute)
+    points = [point for point in entry_points(group=GROUP) if point.name == name]
+    return points[0].load() if points else None
