@@ -18,8 +18,11 @@ from recipe.retool.stages.dead_keys import check_values, check_words, dead_keys
 PAIRS = [(stage, stack) for stage in ("rl", "sft") for stack in ("verl_0_9", "verl_0_6")]
 TABLE = [(stage, stack, dead) for stage, stack in PAIRS for dead in dead_keys(stage, stack)]
 NPU = Choices("npu", "qwen2_5_7b", "dapo", "verl_0_9")
-# Sections that verl hands on as they are: to vLLM, to transformers, to Ray, to our own reward.
+# Sections that verl hands on as they are: to vLLM, to transformers, to Ray, to our own reward and sampler.
 FREE = (
+    "retool.",  # our own (recipe/retool/stages/option_checks.py)
+    "data.env",  # our own, for the data sets
+    "trainer.v1.sampler.sampler_kwargs.",
     "actor_rollout_ref.rollout.engine_kwargs.vllm.",
     "actor_rollout_ref.model.override_config.",
     "critic.model.override_config.",

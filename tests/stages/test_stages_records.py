@@ -11,7 +11,14 @@ from recipe.retool.errors import StageError
 from recipe.retool.stages.engine_log import last_error
 from recipe.retool.stages.ledger import open_ledger
 from recipe.retool.stages.merge import find_checkpoint, run_merge
-from recipe.retool.stages.metrics import MetricsTail, attempt_file, merge_attempts, read_trajectories
+from recipe.retool.stages.metrics import (
+    MetricsTail,
+    StepMetrics,
+    attempt_file,
+    merge_attempts,
+    read_trajectories,
+)
+from recipe.retool.stages.progress import train_line
 from recipe.retool.stages.summary import bootstrap_interval, summarise
 
 ROW = {"uid": "a_0_0", "acc": 1.0, "tool_calls": 2.0, "tool_ok": 1.0, "num_turns": 4.0}
@@ -131,3 +138,12 @@ ray.exceptions.RayTaskError(FileNotFoundError): ray::f()
 def test_the_cause_is_shown_and_not_its_consequence(tmp_path: Path) -> None:
     (tmp_path / "log").write_text(LOG)
     assert last_error(tmp_path / "log").splitlines()[-1] == "FileNotFoundError: no such model"
+
+
+def test_the_accuracy_of_a_step_is_told_only_where_scores_tell_it(tmp_path: Path) -> None:
+    rows = [{"score": score, "output": "<tool_call>"} for score in (1.0, 0.0, -1.0, 1.0)]
+    (tmp_path / "3.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {"critic/score/mean": 0.25, "num_turns/mean": 4.0, "timing_s/step": 1.0}
+    lines = [train_line(StepMetrics(3, data), tmp_path / "3.jsonl", right_from) for right_from in (0.5, None)]
+    assert ["accuracy 0.50" in line for line in lines] == [True, False]
+    assert all("tool rate 1.00" in line for line in lines)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from recipe.retool.reward.registry import find_function
 
 from recipe.retool import ReToolTrainer
 from recipe.retool.errors import ConfigError, DataError
+from recipe.retool.reward.registry import find_function
 from recipe.retool.stages.trainer_reward import importable, reward_overrides
 from recipe.retool.tiny.files import TaskFiles, write_task
 

@@ -21,6 +21,7 @@ from recipe.retool.stages.estimate_text import (
 )
 from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check_sft_layout
 from recipe.retool.stages.numbers import look_up
+from recipe.retool.stages.option_checks import check_options
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.shapes import shape_of
 from recipe.retool.stages.tokenizer_check import check_tokenizer
@@ -62,6 +63,7 @@ def check_rl(chosen: Choices, values: dict[str, Any]) -> None:
     check_rl_layout(values, shape)
     check_rl_lengths(values)
     check_reward(values)
+    check_options(chosen.stack, values)
 
 
 def check_sandbox_url(values: dict[str, Any], url: str | None) -> None:

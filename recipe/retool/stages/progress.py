@@ -2,10 +2,8 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from recipe.retool.errors import StageError
-from recipe.retool.reward.score import CORRECT_SCORE
 from recipe.retool.stages.metrics import MetricsTail, StepMetrics, read_trajectories
 
 _CALL_TAG = "<tool_call>"
@@ -34,25 +32,31 @@ class SftProgress:
 class RlProgress:
     """Prints a line for each RL step and for each validation."""
 
-    def __init__(self, metrics: Path, rollouts: Path) -> None:
+    def __init__(self, metrics: Path, rollouts: Path, right_from: float | None) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            metrics: File of verl's file logger.
+            rollouts: Folder of the trajectories of each step.
+            right_from: Score from which on an answer is right; None when scores do not tell.
+        """
         self._tail = MetricsTail(metrics)
         self._rollouts = rollouts
+        self._right_from = right_from
 
     def __call__(self) -> None:
         for record in self._tail.new():
             if "timing_s/step" in record.data:
-                say(train_line(record, self._rollouts / f"{record.step}.jsonl"))
+                say(train_line(record, self._rollouts / f"{record.step}.jsonl", self._right_from))
             for line in validation_lines(record):
                 say(line)
 
 
-def train_line(record: StepMetrics, rollouts: Path) -> str:
+def train_line(record: StepMetrics, rollouts: Path, right_from: float | None) -> str:
     """``step 3  reward ...`` from verl's metrics and the step's trajectories."""
     data = record.data
     words = [f"  step {record.step:>4}", f"reward {data['critic/score/mean']:+.2f}"]
-    rates = _rates(rollouts)
-    if rates:
-        words += [f"accuracy {rates['accuracy']:.2f}", f"tool rate {rates['tool_rate']:.2f}"]
+    words += _rates(rollouts, right_from)
     words += [f"turns {data['num_turns/mean']:.1f}", f"{data['timing_s/step']:.1f} s"]
     return "  ".join(words)
 
@@ -70,13 +74,15 @@ def validation_lines(record: StepMetrics) -> list[str]:
     return lines
 
 
-def _rates(path: Path) -> dict[str, Any] | None:
-    """Accuracy and tool rate of a step's rollouts; None while verl still writes them."""
+def _rates(path: Path, right_from: float | None) -> list[str]:
+    """Accuracy and tool rate of a step's rollouts; nothing while verl still writes them."""
     try:
         rows = read_trajectories(path)
     except StageError:
-        return None
-    return {
-        "accuracy": sum(row["score"] >= CORRECT_SCORE for row in rows) / len(rows),
-        "tool_rate": sum(_CALL_TAG in row["output"] for row in rows) / len(rows),
-    }
+        return []
+    calls = sum(_CALL_TAG in row["output"] for row in rows)
+    words = [f"tool rate {calls / len(rows):.2f}"]
+    if right_from is None:
+        return words
+    right = sum(row["score"] >= right_from for row in rows)
+    return [f"accuracy {right / len(rows):.2f}", *words]

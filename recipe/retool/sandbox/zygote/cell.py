@@ -15,7 +15,7 @@ from os import chdir, chown, close, dup2, mkdir, nice, open, setpgid, write
 from typing import Any
 
 from recipe.retool.sandbox.zygote import landlock, linux, tree
-from recipe.retool.sandbox.zygote.box import NEW_FILE, NICE, fill, hand_out, limiter, locker
+from recipe.retool.sandbox.zygote.box import NEW_FILE, NICE, limiter, locker
 from recipe.retool.sandbox.zygote.linux import failure
 from recipe.retool.sandbox.zygote.loop import Task
 from recipe.retool.sandbox.zygote.messages import (
@@ -28,6 +28,7 @@ from recipe.retool.sandbox.zygote.messages import (
     code_of,
     text_packet,
 )
+from recipe.retool.sandbox.zygote.payload import fill, hand_out
 
 
 @dataclass(frozen=True)
