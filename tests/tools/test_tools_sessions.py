@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -135,6 +137,32 @@ def test_a_long_text_keeps_the_word_about_the_restart(sandbox: EmbeddedSandbox) 
     (result,) = _calls(sandbox.url, "print('x' * 5000)\nimport os\nos._exit(0)", max_result_chars=200)
     assert len(result.text) <= 200
     assert result.text.endswith(_RESTARTED)
+
+
+def test_who_waits_for_a_place_holds_up_nobody_who_has_one() -> None:
+    command = [sys.executable, "-m", "recipe.retool.cli", "sandbox", "serve", "--port", "0", "--drain", "0"]
+    with subprocess.Popen(
+        [*command, "--max-sessions", "1"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[2]
+
+        async def scene() -> tuple[list[str], str]:
+            tool, first, second = _tool(url, max_concurrency=1), Session("1"), Session("2")
+            await tool.call({"code": "n = 0"}, first)
+            waiting = asyncio.ensure_future(tool.call({"code": "'second'\n7"}, second))
+            await asyncio.sleep(0.3)
+            texts = [(await tool.call({"code": "n += 1\nn"}, first)).text for _ in range(3)]
+            assert not waiting.done()
+            await first.close()
+            text = (await asyncio.wait_for(waiting, 20)).text
+            await second.close()
+            return texts, text
+
+        try:
+            assert asyncio.run(scene()) == (["1", "2", "3"], "7")
+        finally:
+            server.terminate()
 
 
 def test_a_dead_server_is_unavailable_and_nothing_is_held() -> None:
