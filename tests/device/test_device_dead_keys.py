@@ -23,6 +23,9 @@ FREE = (
     "retool.",  # our own (recipe/retool/stages/option_checks.py)
     "data.env",  # our own, for the data sets
     "trainer.v1.sampler.sampler_kwargs.",
+    "reward.custom_reward_function.reward_kwargs.",
+    "custom_reward_function.reward_kwargs.",
+    "reward_mix",
     "actor_rollout_ref.rollout.engine_kwargs.vllm.",
     "actor_rollout_ref.model.override_config.",
     "critic.model.override_config.",
@@ -59,7 +62,7 @@ def files(stage: str) -> list[Path]:
     """Our files of a stage, without those that are not Hydra configs."""
     if stage == "sft":
         return [CONFIGS / "retool_sft.yaml", *sorted((CONFIGS / "sft").rglob("*.yaml"))]
-    rooms = ("algorithm", "device", "model", "stack")
+    rooms = ("algorithm", "device", "env", "model", "stack")
     return [
         CONFIGS / "retool_ppo.yaml",
         *(f for room in rooms for f in sorted((CONFIGS / room).rglob("*.yaml"))),

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from recipe.retool.errors import ConfigError
 from recipe.retool.reward.facts import Facts, counters_of
-from recipe.retool.reward.mix import DEFAULT_PARTS, mix_of
+from recipe.retool.reward.mix import mix_of
 from recipe.retool.reward.parts import BUILT_IN
 from recipe.retool.reward.registry import GROUP, known_names
 from recipe.retool.reward.settings import RewardSettings
@@ -185,14 +185,3 @@ def test_many_threads_see_one_mix() -> None:
     with ThreadPoolExecutor(8) as pool:
         scores = list(pool.map(lambda n: mix_of(described).score(Facts(n % 2 == 0)).total, range(400)))
     assert scores == [3.0, -3.0] * 200
-
-
-@pytest.mark.parametrize(
-    ("parts", "threshold"),
-    [(DEFAULT_PARTS, 0.5), ({"outcome": 0.3}, 0.15), ({"correctness": 1}, 0.5),
-     ({"outcome": 1, "format": 0}, 0.5), ({"outcome": 1, "format": 0.1}, None),
-     ({"outcome": 1, "overlong": 1}, None), ({"outcome": -1}, None),
-     ({"correctness": 0.1, "tool_bonus": 1}, None)],
-)  # fmt: skip
-def test_scores_tell_right_from_wrong_only_where_they_do(parts: Any, threshold: float | None) -> None:
-    assert mix_of(parts, 10).right_from == threshold

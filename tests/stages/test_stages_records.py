@@ -140,10 +140,8 @@ def test_the_cause_is_shown_and_not_its_consequence(tmp_path: Path) -> None:
     assert last_error(tmp_path / "log").splitlines()[-1] == "FileNotFoundError: no such model"
 
 
-def test_the_accuracy_of_a_step_is_told_only_where_scores_tell_it(tmp_path: Path) -> None:
-    rows = [{"score": score, "output": "<tool_call>"} for score in (1.0, 0.0, -1.0, 1.0)]
-    (tmp_path / "3.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+def test_a_step_is_told_with_the_figures_that_there_are() -> None:
     data = {"critic/score/mean": 0.25, "num_turns/mean": 4.0, "timing_s/step": 1.0}
-    lines = [train_line(StepMetrics(3, data), tmp_path / "3.jsonl", right_from) for right_from in (0.5, None)]
-    assert ["accuracy 0.50" in line for line in lines] == [True, False]
-    assert all("tool rate 1.00" in line for line in lines)
+    assert train_line(StepMetrics(3, data)) == "  step    3  reward +0.25  turns 4.0  1.0 s"
+    known = {**data, "retool/accuracy": 0.5, "retool/tool_call_rate": 1.0}
+    assert "accuracy 0.50  tool rate 1.00" in train_line(StepMetrics(3, known))

@@ -15,7 +15,6 @@ from typing import Any
 
 from recipe.retool.errors import ConfigError
 from recipe.retool.reward.facts import Facts, counters_of
-from recipe.retool.reward.parts import SAME_FOR_ALL_RIGHT
 from recipe.retool.reward.registry import find_function, parameters_of
 from recipe.retool.reward.values import as_number
 
@@ -38,13 +37,11 @@ class Part:
         name: The part's name in the configuration; its value is logged as ``reward_<name>``.
         weight: Factor of the value; 0 logs the value and does not reward it.
         function: Facts to a number, parameters bound.
-        same_for_all_right: Every right answer has the same value.
     """
 
     name: str
     weight: float
     function: Callable[[Facts], float]
-    same_for_all_right: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,16 +73,6 @@ class Mix:
         if facts.infra_failure:
             total = max(0.0, total)
         return Score(total, values, failed=None in found.values())
-
-    @property
-    def right_from(self) -> float | None:
-        """The score from which on an answer is right; None where scores do not tell right from wrong."""
-        if not all(part.same_for_all_right for part in self.parts if part.weight):
-            return None
-        right = self.score(Facts(correct=True)).total
-        # A neutral score is a wrong answer's too.
-        wrong = max(0.0, *(self.score(Facts(correct=False, tool_turns=n)).total for n in (0.0, 1e9)))
-        return (right + wrong) / 2 if wrong < right else None  # the middle: verl stores float32
 
 
 def mix_of(parts: Any, max_response_length: int = 0, fresh: bool = False) -> Mix:
@@ -127,7 +114,7 @@ def _part(name: str, value: Any, max_response_length: int) -> Part:
     try:
         function = find_function(str(settings.get("function", name)))
         bound = _bind(function, {k: v for k, v in settings.items() if k not in _OWN_KEYS})
-        part = Part(name, weight, bound, any(function is same for same in SAME_FOR_ALL_RIGHT))
+        part = Part(name, weight, bound)
         for probe in PROBES:
             _try(part, replace(probe, max_response_length=max_response_length))
     except ConfigError as error:

@@ -122,10 +122,6 @@ BUILT_IN: Mapping[str, RewardFunction] = MappingProxyType(
 )
 
 
-# A right answer has the same value of these whatever else happened.
-SAME_FOR_ALL_RIGHT: tuple[RewardFunction, ...] = (correctness, outcome, tool_bonus)
-
-
 def _limit(facts: Facts) -> int:
     _check(
         facts.max_response_length > 0,

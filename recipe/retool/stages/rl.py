@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.retool.device.profiles import additions
-from recipe.retool.reward.settings import RewardSettings
 from recipe.retool.stages.arguments import engine_arguments, engine_parser
-from recipe.retool.stages.checks import reward_settings
 from recipe.retool.stages.choices import Choices, choices_of, model_path, resolve_auto
 from recipe.retool.stages.commands import assign, home, ppo_command
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
@@ -116,7 +114,7 @@ def run_rl(
     write_detection(seen, run.folder)
     with working_sandbox(sandbox_url, run.folder / "sandbox.log") as sandbox:
         check_tools(values, sandbox.url)
-        _train(run, words, chosen, reward_settings(values), sandbox)
+        _train(run, words, chosen, sandbox)
     return run
 
 
@@ -133,15 +131,13 @@ def worker_variables(chosen: Choices, extra: Mapping[str, str]) -> list[str]:
     return [assign(f"++ray_kwargs.ray_init.runtime_env.env_vars.{name}", found[name]) for name in found]
 
 
-def _train(
-    run: RlRun, words: list[str], chosen: Choices, reward: RewardSettings | None, sandbox: SandboxWatch
-) -> None:
+def _train(run: RlRun, words: list[str], chosen: Choices, sandbox: SandboxWatch) -> None:
     metrics = run.folder / "metrics"
     attempt = attempt_file(metrics)
     extra = {"VERL_FILE_LOGGER_PATH": str(attempt), _SANDBOX_VARIABLE: sandbox.url}
     command = ppo_command([*words, *worker_variables(chosen, extra)], extra)
     (run.folder / "command.sh").write_text(command.shell() + "\n")
-    progress = RlProgress(attempt, run.folder / "rollouts", reward.parts.right_from if reward else None)
+    progress = RlProgress(attempt)
 
     def watch() -> None:
         progress()
