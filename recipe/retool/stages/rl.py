@@ -25,6 +25,7 @@ from recipe.retool.stages.preflight import (
 from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import RlProgress, say
 from recipe.retool.stages.sandbox_watch import SandboxWatch, working_sandbox
+from recipe.retool.stages.tool_checks import check_tools
 
 _SANDBOX_VARIABLE = "RETOOL_SANDBOX_URL"
 PATH_KEYS = ("data.train_files", "data.val_files", "actor_rollout_ref.model.path")
@@ -112,6 +113,7 @@ def run_rl(
     write_resolved(config, run.folder / "config.yaml")
     write_detection(seen, run.folder)
     with working_sandbox(sandbox_url, run.folder / "sandbox.log") as sandbox:
+        check_tools(values, sandbox.url)
         _train(run, words, chosen, sandbox)
     return run
 
