@@ -34,8 +34,8 @@ def write_counters(folder: str | Path, step: int, rows: Iterable[Mapping[str, An
 def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
     numbers = {key: as_number(value) for key, value in row.items()}
     return {
-        "uid": str(row.get("uid", "")),
         **{key: number for key, number in sorted(numbers.items()) if number is not None},
+        "uid": str(row.get("uid", "")),
         "pred": str(row.get("pred", "")),
         CALL_SECONDS: [round(as_number(value) or 0.0, 6) for value in row.get(CALL_SECONDS) or ()],
     }
