@@ -15,6 +15,7 @@ class FakeQueue:
         groups: The counters of each group's trajectories, in the order in which groups are submitted; the
             last one is repeated.
         tags: Tag by key, of prompts and trajectories.
+        counted: The agent loop counts, as the recipe's own does.
     """
 
     groups: list[list[dict[str, Any]]]
@@ -22,6 +23,7 @@ class FakeQueue:
     tags: dict[str, dict[str, Any]] = field(default_factory=dict)
     fields: dict[str, dict[str, Any]] = field(default_factory=dict)
     submitted: int = 0
+    counted: bool = True
 
     def submit(self, prompts: int) -> None:
         for number in itertools.islice(itertools.count(self.submitted), prompts):
@@ -30,7 +32,9 @@ class FakeQueue:
             for session, row in enumerate(self.groups[min(number, len(self.groups) - 1)]):
                 key = f"{uid}_{session}_0"
                 self.tags[key] = {"status": "success", "seq_len": 8}
-                self.fields[key] = {"extra_fields": {"reward_extra_info": row}}
+                self.fields[key] = {
+                    "extra_fields": {**(row if self.counted else {}), "reward_extra_info": row}
+                }
         self.submitted += prompts
 
     def trajectories(self) -> set[str]:

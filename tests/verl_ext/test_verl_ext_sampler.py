@@ -1,5 +1,6 @@
 """The sampler in verl's own loop: metrics, dropping, dynamic sampling, alarm."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,13 @@ from recipe.retool.errors import SandboxError, StageError
 from recipe.retool.verl_ext.sampler import ReToolReplayBufferAsync, replay_buffer
 
 CALL = {"tool_calls": 1.0, "tool_ok": 1.0, "sandbox_unavailable": 0.0}
-RIGHT, WRONG = {"acc": 1.0, "score": 1.0, **CALL}, {"acc": 0.0, "score": -1.0, **CALL}
+RIGHT, WRONG = (
+    {"acc": 1.0, "score": 1.0, "masked": 0.0, **CALL},
+    {"acc": 0.0, "score": -1.0, "masked": 0.0, **CALL},
+)
 DOWN = {**WRONG, "tool_ok": 0.0, "sandbox_unavailable": 1.0}
 SILENT = {**WRONG, "tool_calls": 0.0, "tool_ok": 0.0}
+MASKED = {**WRONG, "truncated": 1.0, "masked": 1.0}
 FILTER = {"enable": True, "metric": "acc", "max_num_gen_batches": 3, "max_inflight_gen_batches": 1}
 BATCH = 4
 
@@ -171,6 +176,39 @@ def test_a_silent_run_is_stopped(queue: FakeQueue) -> None:
     step(queue, sampler)
     with pytest.raises(StageError, match=r"no_tool_steps=0"):
         step(queue, sampler)
+
+
+@groups([SILENT, SILENT])
+def test_an_agent_loop_that_does_not_count_is_not_silent(queue: FakeQueue) -> None:
+    queue.counted = False
+    sampler = buffer(queue, alarm={"no_tool_steps": 1})
+    metrics = step(queue, sampler)[1]
+    assert metrics["retool/accuracy"] == 0.0
+    assert "retool/tool_call_rate" not in metrics
+
+
+@groups(*[[MASKED, MASKED]] * BATCH, [MASKED, RIGHT])
+@pytest.mark.parametrize("mode", ["sync", "colocate_async"])
+def test_a_batch_without_a_token_to_train_on_is_replaced(queue: FakeQueue, mode: str) -> None:
+    batch, metrics = step(queue, buffer(queue, mode))
+    assert len(batch.keys) == 2 * BATCH
+    assert metrics["retool/masked_rate"] == 0.75
+    assert set(batch.keys) == queue.trajectories()
+
+
+@groups([MASKED, MASKED])
+def test_batches_without_a_token_end_with_the_reason(queue: FakeQueue) -> None:
+    with pytest.raises(StageError, match=r"truncated.*retool\.masks\.truncated=false"):
+        step(queue, buffer(queue))
+
+
+@groups([RIGHT, WRONG])
+def test_all_updates_of_a_step_are_dumped(queue: FakeQueue, tmp_path: Path) -> None:
+    sampler = buffer(queue, dump=str(tmp_path))
+    for _ in range(2):
+        batch, _ = step(queue, sampler)
+        queue.kv_clear(list(batch.keys), "train")
+    assert len((tmp_path / "counters" / "1.jsonl").read_text().splitlines()) == 2 * 2 * BATCH
 
 
 def test_the_mode_chooses_the_buffer() -> None:

@@ -5,6 +5,7 @@ verl's V1 trainer takes its batches from a replay buffer (verl/trainer/ppo/v1/re
 (``_build_replay_buffer`` in trainer_base.py), so they come through ``sampler_kwargs`` here.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -14,16 +15,19 @@ from omegaconf import DictConfig, OmegaConf
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer, ReplayBufferAsync
 
 from recipe.retool.env.settings import DROP
-from recipe.retool.errors import SandboxError
+from recipe.retool.errors import SandboxError, StageError
 from recipe.retool.report.alarm import NoToolAlarm
 from recipe.retool.report.behaviour import behaviour
 from recipe.retool.report.dump import write_counters
+from recipe.retool.reward.values import as_number
 from recipe.retool.verl_ext.group_budget import GroupBudget
 from recipe.retool.verl_ext.sampler_settings import SamplerSettings
 from recipe.retool.verl_ext.trajectories import Row, groups_of, read_rows, unusable
 from recipe.retool.verl_ext.turn_mismatch import install_turn_mismatch
 
+logger = logging.getLogger(__name__)
 VALIDATION = "val"  # verl's name of the other partition
+_TRIES = 3  # batches of which no token is trained on, one after the other
 
 
 def replay_buffer(trainer_mode: str, **kwargs: Any) -> ReplayBuffer:
@@ -49,6 +53,8 @@ class ReToolReplayBuffer(ReplayBuffer):
         self._dropped: list[Row] = []
         self._emptied: set[str] = set()
         self._without_signal = 0
+        self._masked: set[str] = set()
+        self._written: tuple[int, list[Row]] = (-1, [])
         exact = filtering.metric is not None or settings.sync_refill_failed_groups
         super().__init__(
             sampler_kwargs=sampler_kwargs,
@@ -67,23 +73,52 @@ class ReToolReplayBuffer(ReplayBuffer):
 
         Raises:
             SandboxError: Every trajectory of the batch was dropped.
-            StageError: The first steps hold no tool call.
+            StageError: The first steps hold no tool call, or batch after batch holds nothing to train on.
         """
-        batch, metrics = super().sample(
-            global_steps=global_steps, partition_id=partition_id, batch_size=batch_size
-        )
         if partition_id == VALIDATION:
-            return batch, metrics
+            return super().sample(global_steps=global_steps, partition_id=partition_id, batch_size=batch_size)
+        batch, metrics = self._trainable(global_steps, partition_id, batch_size)
         self._alarm.observe([*self._rows, *self._dropped])
         found = behaviour(self._rows, self._dropped)
         if self._settings.filter_groups.metric is not None:
             found["retool/generated_batches"] = self._budget.generated_batches()
             found["retool/groups_without_signal"] = float(self._without_signal)
         if self._settings.dump:
-            write_counters(self._settings.dump, global_steps, [*self._rows, *self._dropped])
+            self._dump(global_steps)
         self._rows, self._dropped, self._without_signal = [], [], 0
         self._budget.next_step()
         return batch, {**metrics, **found}
+
+    def _trainable(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[Any, dict[str, Any]]:
+        """verl's ``sample``, again while ``retool.masks`` hides every token of the batch.
+
+        verl ends in an error on such a batch: importance sampling, whitening and the loss divide by tokens.
+        """
+        for _ in range(_TRIES):
+            batch, metrics = super().sample(
+                global_steps=global_steps, partition_id=partition_id, batch_size=batch_size
+            )
+            if not set(batch.keys) <= self._masked:
+                return batch, metrics
+            logger.warning("step %d: retool.masks hides all %d trajectories", global_steps, len(batch.keys))
+            tq.kv_clear(partition_id=partition_id, keys=list(batch.keys))
+            self._budget.next_step()
+            self._prompts(batch_size)
+        causes = [name for name in ("truncated", "void_turns") if any(row.get(name) for row in self._rows)]
+        raise StageError(
+            f"retool.masks hid every trajectory of {_TRIES} batches in a row, so that there is nothing to "
+            f"train on (counters above 0: {', '.join(causes) or 'sandbox_unavailable'}). Raise "
+            "data.max_response_length or multi_turn.max_assistant_turns, start from a model that calls and "
+            "answers (`retool sft`), or turn the mask off: retool.masks.truncated=false, "
+            "retool.masks.void_turns=false"
+        )
+
+    def _dump(self, global_steps: int) -> None:
+        """Write the counters of all updates of a step: it may have several, and they share one file."""
+        step, rows = self._written
+        rows = [*(rows if step == global_steps else []), *self._rows, *self._dropped]
+        self._written = global_steps, rows
+        write_counters(self._settings.dump, global_steps, rows)
 
     def _terminal_eviction_reasons(self, global_steps: int, partition_id: str) -> Any:
         self._look_at_new_groups(partition_id)
@@ -100,6 +135,7 @@ class ReToolReplayBuffer(ReplayBuffer):
         new = ended - self._looked_at
         self._looked_at = ended
         self._emptied &= ended
+        self._masked &= self.partitions[partition_id].keys()
         if not new:
             return
         partition = self.partitions[partition_id]
@@ -108,6 +144,7 @@ class ReToolReplayBuffer(ReplayBuffer):
         named = {key: {**row, "uid": key, "dropped": key in out} for key, row in rows.items()}
         self._rows += [row for key, row in named.items() if key not in out]
         self._dropped += [named[key] for key in sorted(out)]
+        self._masked |= {key for key, row in named.items() if as_number(row.get("masked"))}
         if out:
             tq.kv_clear(partition_id=partition_id, keys=sorted(out))
         for key in out:

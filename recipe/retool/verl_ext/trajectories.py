@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from recipe.retool.env.counters import COUNTERS
 from recipe.retool.reward.values import as_number
 
 Row = dict[str, Any]
+_NOT_COUNTED = set(COUNTERS) - {"sandbox_unavailable"}
 
 
 def group_of(key: str) -> str:
@@ -21,13 +23,19 @@ def counter_row(extra_fields: Any) -> Row:
         extra_fields: A dict, or verl's NonTensorData around one.
 
     Returns:
-        One flat row; the reward's value wins. Empty when there is nothing to read.
+        One flat row; the reward's value wins. Empty when there is nothing to read. The reward returns all
+        counters, 0 for those that nobody counted: of an agent loop that does not count (verl's own
+        ``tool_agent``) the row has that of outages alone.
     """
     fields = getattr(extra_fields, "data", extra_fields)
     if not isinstance(fields, dict):
         return {}
     scored = fields.get("reward_extra_info")
-    return {**fields, **(scored if isinstance(scored, dict) else {})}
+    if not isinstance(scored, dict):
+        return dict(fields)
+    if "tool_calls" not in fields:
+        scored = {key: value for key, value in scored.items() if key not in _NOT_COUNTED}
+    return {**fields, **scored}
 
 
 def read_rows(keys: Sequence[str], partition: str) -> dict[str, Row]:
