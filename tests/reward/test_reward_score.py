@@ -59,6 +59,12 @@ def test_a_call_that_the_sandbox_did_not_answer_is_never_punished(text: str, exp
     assert (result["score"], result["infra_failure"]) == (expected, 1.0)
 
 
+def test_an_outage_under_verls_own_loop_is_not_punished_either() -> None:
+    info = {"num_turns": 2, "tool_stats": {"tool_calls": 1.0, "sandbox_unavailable": 1.0}}
+    result = compute_score("test", WRONG, "34", info)
+    assert (result["score"], result["infra_failure"], result["tool_calls"]) == (0.0, 1.0, 1.0)
+
+
 def test_each_part_is_logged_without_its_weight() -> None:
     parts = {"outcome": 2, "tool_bonus": {"weight": 0.5, "per_turn": 0.2}, "format": 0}
     result = compute_score("test", "", "34", {"model_text": WRONG, "num_turns": 4}, parts=parts)

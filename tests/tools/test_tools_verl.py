@@ -74,9 +74,10 @@ def test_calls_are_counted_per_trajectory(tool: CodeInterpreterTool) -> None:
     ):
         _execute(tool, parameters, agent_data=agent_data)
     stats = agent_data.extra_fields["tool_stats"]
-    assert stats.pop("seconds") > 2
-    assert stats == {"calls": 6, "ok": 2, "errors": 1, "timeouts": 1, "bad_arguments": 2, "unavailable": 0,
-                     "unknown": 0, "code_lines": 5}  # fmt: skip
+    assert stats["tool_seconds"] > 2
+    wanted = {"tool_calls": 6, "tool_ok": 2, "tool_errors": 4, "tool_timeouts": 1, "tool_bad_arguments": 2,
+              "sandbox_unavailable": 0, "code_lines": 5}  # fmt: skip
+    assert {key: stats[key] for key in wanted} == wanted
 
 
 def test_no_trajectory_no_count(tool: CodeInterpreterTool) -> None:
@@ -87,7 +88,10 @@ def test_a_dead_sandbox_raises_nothing() -> None:
     dead = CodeInterpreterTool({"sandbox_url": "http://127.0.0.1:9", "retries": 0}, None)
     agent_data = SimpleNamespace(extra_fields={})
     response, _, metrics = _execute(dead, {"code": "1"}, agent_data=agent_data)
-    assert (metrics["kind"], agent_data.extra_fields["tool_stats"]["unavailable"]) == ("unavailable", 1)
+    assert (metrics["kind"], agent_data.extra_fields["tool_stats"]["sandbox_unavailable"]) == (
+        "unavailable",
+        1,
+    )
     assert response.text
 
 

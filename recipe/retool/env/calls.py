@@ -67,10 +67,12 @@ class Session:
     Attributes:
         id: Unique name of the trajectory.
         held: Objects with an ``async close()``, by the name of the tool that put them there.
+        given: What the row of the data hands its tools, by name (verl's ``tools_kwargs``).
     """
 
     id: str = ""
     held: dict[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     async def close(self) -> None:
         """Close what tools hold; the first error is raised after all were closed."""

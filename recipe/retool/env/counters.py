@@ -37,6 +37,10 @@ COUNTERS: Mapping[str, str] = {
 }
 
 
+# Where the recipe's tools count under an agent loop that does not: a mapping of the names above.
+TOOL_STATS = "tool_stats"
+
+
 def new_counters() -> dict[str, float]:
     """All counters at zero."""
     return dict.fromkeys(COUNTERS, 0.0)

@@ -50,27 +50,35 @@ class Episode:
 
     def add_result(self, call: ParsedCall, result: ToolResult, turn_text: str) -> None:
         """Count a call of the last turn and what came of it."""
-        counters, kind = self.counters, result.kind.split(":")[0]
-        if kind in _PROBLEMS:
-            counters[f"tool_{kind}"] += 1
+        counters, before = self.counters, self.counters["tool_calls"]
+        count_result(counters, result)
+        if counters["tool_calls"] == before:
             return
-        if not counters["tool_calls"]:
+        if not before:
             counters["first_call_chars"] = counters["model_chars"] - len(turn_text) + call.start
-        counters["tool_calls"] += 1
-        counters["code_lines"] += result.code_lines
-        counters["tool_seconds"] += result.seconds
         self.call_seconds.append(result.seconds)
-        if kind == "ok":
-            counters["tool_ok"] += 1
-        elif kind == "unavailable":
-            counters["sandbox_unavailable"] += 1
-        else:
-            counters["tool_errors"] += 1
-        counters["tool_timeouts"] += kind == "timeout"
-        counters["tool_bad_arguments"] += kind == "bad_arguments"
-        counters["tool_name_errors"] += result.error == "NameError"
-        counters["tool_empty"] += result.empty
 
     def end_by(self, budget: str) -> None:
         """Note that ``over_<budget>`` ended it."""
         self.counters["truncated"] = self.counters[f"over_{budget}"] = 1.0
+
+
+def count_result(counters: dict[str, float], result: ToolResult) -> None:
+    """Add what came of one call to the counters of its trajectory."""
+    kind = result.kind.split(":")[0]
+    if kind in _PROBLEMS:
+        counters[f"tool_{kind}"] += 1
+        return
+    counters["tool_calls"] += 1
+    counters["code_lines"] += result.code_lines
+    counters["tool_seconds"] += result.seconds
+    if kind == "ok":
+        counters["tool_ok"] += 1
+    elif kind == "unavailable":
+        counters["sandbox_unavailable"] += 1
+    else:
+        counters["tool_errors"] += 1
+    counters["tool_timeouts"] += kind == "timeout"
+    counters["tool_bad_arguments"] += kind == "bad_arguments"
+    counters["tool_name_errors"] += result.error == "NameError"
+    counters["tool_empty"] += result.empty

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from recipe.retool.env.counters import COUNTERS
+from recipe.retool.env.counters import COUNTERS, TOOL_STATS
 from recipe.retool.reward.values import as_number
 
 TURNS_PER_TOOL_TURN = 2  # verl counts the tool's turn and the model's next turn
@@ -67,8 +67,16 @@ class Facts:
 
 
 def counters_of(info: Mapping[str, Any]) -> Mapping[str, float]:
-    """All counters, each a finite float: 0 where ``info`` lacks it or holds no number."""
-    return MappingProxyType({key: (as_number(info[key]) or 0.0) if key in info else 0.0 for key in COUNTERS})
+    """All counters, each a finite float: 0 where nobody counted, or what is there is no number.
+
+    Args:
+        info: Counters of the recipe's agent loop, or, of verl's own, what the recipe's tools counted.
+    """
+    tools = info.get(TOOL_STATS)
+    given = {**tools, **info} if isinstance(tools, Mapping) else info
+    return MappingProxyType(
+        {key: (as_number(given[key]) or 0.0) if key in given else 0.0 for key in COUNTERS}
+    )
 
 
 def tool_turns(info: Mapping[str, Any]) -> float:

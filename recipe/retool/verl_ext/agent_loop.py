@@ -36,7 +36,7 @@ class ReToolAgentLoop(ToolAgentLoop):
         Args:
             sampling_params: verl's; stop strings of the environment are added.
             priority: verl's number of the sample, for ``rollout.full_determinism``.
-            kwargs: The row: ``raw_prompt``, ``extra_info``.
+            kwargs: The row: ``raw_prompt``, ``extra_info``, ``tools_kwargs``.
 
         Returns:
             The tokens; ``extra_fields`` hold the counters (recipe/retool/env/counters.py), ``model_text``
@@ -46,7 +46,7 @@ class ReToolAgentLoop(ToolAgentLoop):
         tools, schemas = shop.chosen(kwargs.get("extra_info"))
         rollout = self.config.actor_rollout_ref.rollout
         name = f"det-{priority}" if rollout.get("full_determinism") else uuid4().hex
-        episode = Episode(tools, shop.budget, Session(name))
+        episode = Episode(tools, shop.budget, Session(name, given=kwargs.get("tools_kwargs") or {}))
         trajectory = Trajectory(self, shop, episode, dict(sampling_params))
         try:
             await trajectory.play(list(kwargs["raw_prompt"]), schemas)

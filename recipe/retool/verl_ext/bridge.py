@@ -1,38 +1,22 @@
 """Where verl 0.6.1 and 0.9.1 differ for the agent loop, the tool and the data set of the recipe.
 
-* 0.9.1 passes the trajectory's ``agent_data`` to the tool, 0.6.1 passes nothing. There the counters travel in
-  a context variable: verl runs each trajectory in an asyncio task, and the calls of its tools are children
-  of it.
+* 0.9.1 passes the trajectory's ``agent_data`` to the tool; 0.6.1 passes nothing, and nothing is counted there
+  under verl's own loop.
 * 0.9.1 gives ``num_turns`` to the reward, 0.6.1 only what stands in ``extra_fields`` of the loop's output.
 * 0.9.1 knows tools from a Python file (``function_tool_path``).
 * 0.9.1 has continuous-token builders for the boundaries between turns, one for each family of models.
 * 0.9.1's server takes a limit of tokens for each request, 0.6.1's refuses one.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from recipe.retool.verl_ext.context_tokens import SuffixBuilder
 
-_TRAJECTORY: ContextVar[dict[str, Any] | None] = ContextVar("retool_trajectory", default=None)
-
-
-@contextmanager
-def trajectory(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Make ``fields`` those of the trajectory that runs inside."""
-    token = _TRAJECTORY.set(fields)
-    try:
-        yield fields
-    finally:
-        _TRAJECTORY.reset(token)
-
 
 def fields_of(agent_data: Any) -> dict[str, Any] | None:
-    """The extra fields of a trajectory; None outside of any."""
+    """The extra fields of a trajectory; None where verl does not say whose call it is."""
     fields = getattr(agent_data, "extra_fields", None)
-    return fields if isinstance(fields, dict) else _TRAJECTORY.get()
+    return fields if isinstance(fields, dict) else None
 
 
 def is_old(loop: Any) -> bool:

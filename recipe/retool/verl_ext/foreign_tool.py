@@ -27,20 +27,22 @@ class ForeignTool:
         self._tool = tool
 
     async def call(self, arguments: Any, session: Session) -> ToolResult:
-        """One call with the whole life cycle that verl's own loop gives a tool; an exception is a text."""
+        """One call with the life cycle of verl's own loop, but without ``agent_data``; an error is a text."""
         if not isinstance(arguments, dict):
             return ToolResult("Invalid arguments: they must be a JSON object.", "bad_arguments:not_object")
         try:
-            text = await self._run(arguments)
+            text = await self._run(arguments, session)
         except Exception as error:
             logger.warning("tool %s failed: %s", self._tool.name, error)
-            return ToolResult(f"Error executing tool {self._tool.name!r}: {error}", "error")
+            told = recorded_result_text(f"Error executing tool {self._tool.name!r}: {error}")
+            return ToolResult(told, "error")
         return ToolResult(recorded_result_text(text), "ok", empty=not text.strip())
 
-    async def _run(self, arguments: dict[str, Any]) -> str:
+    async def _run(self, arguments: dict[str, Any], session: Session) -> str:
         if hasattr(self._tool, "call"):  # verl's FunctionTool: no life cycle
             return _text_of(await self._tool.call(arguments))
-        instance, _ = await self._tool.create(create_kwargs={})
+        given = (session.given.get(self._tool.name) or {}).get("create_kwargs") or {}
+        instance, _ = await self._tool.create(create_kwargs=given)
         try:
             response, _, _ = await self._tool.execute(instance, arguments)
         finally:

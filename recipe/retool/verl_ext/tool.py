@@ -15,22 +15,14 @@ from verl.tools.base_tool import BaseTool
 from verl.tools.schemas import OpenAIFunctionToolSchema, ToolResponse
 from verl.utils.rollout_trace import rollout_trace_op
 
-from recipe.retool.env.calls import Session, ToolResult
+from recipe.retool.env.calls import Session
+from recipe.retool.env.counters import TOOL_STATS, new_counters
+from recipe.retool.env.episode import count_result
 from recipe.retool.errors import ConfigError
-from recipe.retool.sandbox.types import ExecutionStatus
-from recipe.retool.tools.interpreter import BAD_ARGUMENTS
 from recipe.retool.tools.registry import ConfiguredTool, tool_class
 from recipe.retool.verl_ext.bridge import fields_of
 
 logger = logging.getLogger(__name__)
-STATS_FIELD = "tool_stats"
-_COUNTER_OF = {
-    ExecutionStatus.OK.value: "ok",
-    ExecutionStatus.TIMEOUT.value: "timeouts",
-    ExecutionStatus.UNAVAILABLE.value: "unavailable",
-    BAD_ARGUMENTS: "bad_arguments",
-}
-_OTHER_COUNTER = "errors"  # exception, memory or output limit, crashed, killed, refused: its own fault
 
 
 class RegistryTool(BaseTool):
@@ -86,7 +78,7 @@ class RegistryTool(BaseTool):
                 await session.close()
         fields = fields_of(agent_data)
         if fields is not None:
-            count(fields.setdefault(STATS_FIELD, new_stats()), outcome)
+            count_result(fields.setdefault(TOOL_STATS, new_counters()), outcome)
         metrics = {"kind": outcome.kind, "seconds": outcome.seconds, "code_lines": outcome.code_lines}
         return ToolResponse(text=outcome.text), 0.0, metrics
 
@@ -122,20 +114,6 @@ async def _close(session: Session) -> None:
         await session.close()
     except Exception:
         logger.exception("a session could not be closed")
-
-
-def new_stats() -> dict[str, Any]:
-    """Counters of one trajectory, all at zero."""
-    names = ("calls", "ok", "errors", "timeouts", "bad_arguments", "unavailable", "unknown", "code_lines")
-    return {**dict.fromkeys(names, 0), "seconds": 0.0}
-
-
-def count(stats: dict[str, Any], outcome: ToolResult) -> None:
-    """Add one call to the counters of its trajectory."""
-    stats["calls"] += 1
-    stats[_COUNTER_OF.get(outcome.kind.split(":")[0], _OTHER_COUNTER)] += 1
-    stats["code_lines"] += outcome.code_lines
-    stats["seconds"] += outcome.seconds
 
 
 def _plain(schema: OpenAIFunctionToolSchema) -> dict[str, Any]:
