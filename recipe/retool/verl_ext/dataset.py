@@ -1,5 +1,6 @@
 """The RL and evaluation data set: verl's own, with its silent failures made loud."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -23,13 +24,15 @@ class CustomRLHFDataset(RLHFDataset):
     * tools that do not load are an error (verl warns and then counts prompts without the schema);
     * ``truncation=error`` without filtering refuses an overlong prompt before training starts
       (verl cuts it on the left in the middle of a step);
-    * a missing column and an empty result are errors that name the file.
+    * a missing column and an empty result are errors that name the file, and so is a tool in
+      ``extra_info.tool_selection`` that the tool config does not have (verl leaves it out).
     """
 
     def _read_files_and_tokenize(self) -> None:
         where = tool_source(self)
         if where and self.tool_schemas is None:
             raise ConfigError(f"the tools of {where} do not load (reason in the log above)")
+        self._tool_names = {str(schema["function"]["name"]) for schema in self.tool_schemas or ()}
         super()._read_files_and_tokenize()
         missing = [name for name in REQUIRED_COLUMNS if name not in self.dataframe.column_names]
         if missing:
@@ -40,11 +43,25 @@ class CustomRLHFDataset(RLHFDataset):
                 "tool schema included)"
             )
 
+    def _check_selection(self, dataframe: Any) -> None:
+        """Refuse rows that choose among the tools by a name that is not there."""
+        extra = dataframe.features.get("extra_info")
+        if not self._tool_names or not isinstance(extra, Mapping) or "tool_selection" not in extra:
+            return
+        for number, info in enumerate(dataframe["extra_info"]):
+            wanted = (info or {}).get("tool_selection")
+            if isinstance(wanted, str) or not set(wanted or ()) <= self._tool_names:
+                raise DataError(
+                    f"{self._files()}: row {number}: extra_info.tool_selection={wanted!r} must be a list of "
+                    f"names of the tool config: {', '.join(sorted(self._tool_names))}"
+                )
+
     def maybe_filter_out_long_prompts(self, dataframe: Any = None) -> Any:
         """Filter, or with ``truncation=error`` and no filter, refuse rows above ``max_prompt_length``.
 
         Prompts are counted, and handed on, as the environment announces its tools.
         """
+        self._check_selection(dataframe)
         dataframe = self._announced(dataframe)
         before = len(dataframe)
         self.filter_overlong_prompts: bool
