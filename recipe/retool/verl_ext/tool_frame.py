@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _MARK = "\x00{}\x00"
+_MOST = 32  # texts; a turn may hold thousands of malformed calls, and each number takes its own check
 _PROBES = ("42", " 1 \n\n2 ", "\n", "é中🙂 a\tb", "(no output)", "x" * 50, "1,234.5", ":", "  ")
 _QUESTION = {"role": "user", "content": "question"}
 _CALL = {"type": "function", "function": {"name": "tool", "arguments": {}}}
@@ -39,6 +40,8 @@ class ToolFrame:
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
         """The turn with these texts, one for each call, and the header of the model's next turn."""
+        if len(texts) > _MOST:
+            return self._by_builder(texts)
         if len(texts) not in self._parts:
             self._parts[len(texts)] = self._checked(len(texts))
         parts = self._parts[len(texts)]

@@ -117,12 +117,16 @@ class Trajectory:
         known = getattr(output, "extra_fields", None) or {}
         if not self._fields:
             self._fields.update(known)
-        elif known.get("max_global_steps"):
+            known = {}
+        if known.get("max_global_steps"):
             self._fields["max_global_steps"] = known["max_global_steps"]
+        for key in [key for key in known if key.startswith("spec_num_")]:  # of speculative decoding: sums
+            self._fields[key] = self._fields.get(key, 0) + known[key]
         preempted = getattr(output, "num_preempted", None)
         if preempted is not None:
             self._metrics["num_preempted"] = self._metrics.get("num_preempted", 0) + preempted
-        self._experts = getattr(output, "routed_experts", None)
+        experts = getattr(output, "routed_experts", None)
+        self._experts = self._experts if experts is None else experts
 
     def _over(self, ended: bool, calls_follow: bool) -> str:
         """The budget that ends the trajectory here; empty when none does."""
