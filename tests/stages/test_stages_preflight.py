@@ -22,7 +22,7 @@ from recipe.retool.stages.estimate import estimate_rl
 from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check_sft_layout
 from recipe.retool.stages.preflight import check_sandbox_url
 from recipe.retool.stages.rl import worker_variables
-from recipe.retool.stages.shapes import KNOWN_SHAPES, read_shape, shape_of
+from recipe.retool.stages.shapes import KNOWN_SHAPES, positions_of, read_shape, shape_of
 from recipe.retool.stages.tokenizer_check import check_tokenizer
 
 SEVEN = KNOWN_SHAPES["qwen2_5_7b"]
@@ -106,6 +106,29 @@ BAD_LENGTHS = [
 def test_a_budget_below_one_sequence_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_rl_lengths(rl(**changes))
+
+
+def test_a_sequence_longer_than_the_models_positions_is_refused() -> None:
+    check_rl_lengths(rl(), context=22528)
+    with pytest.raises(ConfigError, match=r"max_response_length = 22528, and the model has 4096 positions"):
+        check_rl_lengths(rl(), context=4096)
+
+
+@pytest.mark.parametrize(
+    ("config", "positions"),
+    [
+        ({"max_position_embeddings": 4096}, 4096),
+        ({"text_config": {"max_position_embeddings": 512}}, 512),
+        ({"model_type": "odd"}, None),
+        (None, None),
+    ],
+)
+def test_the_positions_stand_in_the_models_config(
+    config: dict[str, Any] | None, positions: int | None, tmp_path: Path
+) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_text(json.dumps(config))
+    assert positions_of(str(tmp_path)) == positions
 
 
 def test_an_sft_budget_below_one_dialogue_is_refused() -> None:

@@ -118,6 +118,24 @@ def test_a_reward_of_another_kind_is_refused() -> None:
         reward_overrides("outcome", "")  # type: ignore[arg-type]
 
 
+def test_settings_of_a_part_survive_the_command_line() -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parts = {
+        "outcome": 1,
+        "format": None,
+        "length": {"weight": 0.5, "free": 10},
+        "mine": {"weight": 1.0, "function": "pkg://a:b's", "any_call": True},
+    }
+    _, *words = reward_overrides(parts, "")
+    parsed = OverridesParser.create().parse_overrides(words)
+    assert {one.key_or_group.removeprefix("reward_mix."): one.value() for one in parsed} == {
+        **parts,
+        "mine": {"weight": 1.0, "function": parsed[3].value()["function"], "any_call": True},
+    }
+    assert str(parsed[3].value()["function"]) == "pkg://a:b's"
+
+
 @pytest.mark.slow
 def test_training_from_python(task: TaskFiles, tmp_path: Path) -> None:
     trainer = ReToolTrainer(

@@ -42,8 +42,13 @@ def check_rl_layout(values: dict[str, Any], shape: ModelShape | None) -> None:
         _check_batch(values, world, _parallel(values, _ACTOR_SP)[1])
 
 
-def check_rl_lengths(values: dict[str, Any]) -> None:
+def check_rl_lengths(values: dict[str, Any], context: int | None = None) -> None:
     """Refuse token budgets that one longest sequence exceeds: verl fails in the middle of a step.
+
+    Args:
+        values: A resolved RL config.
+        context: Most positions of the model; None when unknown. Engines cut a turn there without a word, and
+            refuse the next one.
 
     Raises:
         ConfigError: Names the key and the least value.
@@ -54,6 +59,11 @@ def check_rl_lengths(values: dict[str, Any]) -> None:
         raise ConfigError(
             f"{_ROLLOUT}.max_model_len={limit} is less than data.max_prompt_length + "
             f"data.max_response_length = {longest}"
+        )
+    if context is not None and context < longest:
+        raise ConfigError(
+            f"data.max_prompt_length + data.max_response_length = {longest}, and the model has {context} "
+            "positions (max_position_embeddings of its config.json): lower them, or choose a model with more"
         )
     _check_budget(values, f"{_ACTOR}.use_dynamic_bsz", f"{_ACTOR}.ppo_max_token_len_per_gpu", _ACTOR_SP)
     log_prob = ("log_prob_use_dynamic_bsz", "log_prob_max_token_len_per_gpu")

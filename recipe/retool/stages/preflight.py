@@ -23,7 +23,7 @@ from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check
 from recipe.retool.stages.numbers import look_up
 from recipe.retool.stages.option_checks import check_env, check_options
 from recipe.retool.stages.progress import say
-from recipe.retool.stages.shapes import shape_of
+from recipe.retool.stages.shapes import positions_of, shape_of
 from recipe.retool.stages.tokenizer_check import check_tokenizer
 
 # Paths that our configs fill in. A package (pkg://) and an absent one pass.
@@ -61,7 +61,7 @@ def check_rl(chosen: Choices, values: dict[str, Any]) -> None:
     check_tokenizer(path)
     shape = shape_of(path, chosen.model)
     check_rl_layout(values, shape)
-    check_rl_lengths(values)
+    check_rl_lengths(values, positions_of(path))
     check_reward(values)
     check_options(chosen.stack, values)
 

@@ -62,20 +62,44 @@ def shape_of(path: str, group: str) -> ModelShape | None:
     Raises:
         ConfigError: There is a config.json, and it cannot be read.
     """
-    file = Path(path).expanduser() / "config.json"
-    if file.is_file():
-        try:
-            config = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"{file} cannot be read ({error}): write the model again, or download it"
-            ) from error
-        if not isinstance(config, dict) or not config:
-            raise ConfigError(
-                f"{file} is not a JSON object, or an empty one: write the model again, or download it"
-            )
+    config = _config_of(path)
+    if config is not None:
         return read_shape(config)
     return KNOWN_SHAPES.get(group) if path == _OWN_PATH or _named_like(path, group) else None
+
+
+def positions_of(path: str) -> int | None:
+    """How long a sequence of the model at ``path`` may be, in tokens; None when that is not known here.
+
+    verl and vLLM read the same key (verl/workers/rollout/utils.py).
+
+    Raises:
+        ConfigError: There is a config.json, and it cannot be read.
+    """
+    config = _config_of(path) or {}
+    text = config.get("text_config")
+    found = config.get("max_position_embeddings")
+    if found is None and isinstance(text, dict):
+        found = text.get("max_position_embeddings")
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def _config_of(path: str) -> dict[str, object] | None:
+    """The config.json of a local model; None without one."""
+    file = Path(path).expanduser() / "config.json"
+    if not file.is_file():
+        return None
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{file} cannot be read ({error}): write the model again, or download it"
+        ) from error
+    if not isinstance(config, dict) or not config:
+        raise ConfigError(
+            f"{file} is not a JSON object, or an empty one: write the model again, or download it"
+        )
+    return config
 
 
 def _named_like(path: str, group: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.errors import ConfigError
+from recipe.retool.stages.commands import assign
 
 _MODULE = "retool_python_reward"
 _SOURCE = '''"""Loads the reward function that ReToolTrainer was given."""
@@ -70,4 +71,13 @@ def reward_overrides(reward: Mapping[str, Any] | Callable[..., float] | None, na
         return ["~reward_mix", f"+reward_mix.python={function}"]
     if not isinstance(reward, Mapping):
         raise ConfigError(f"reward={reward!r}: give weights by part, or a function")
-    return ["~reward_mix", *(f"+reward_mix.{part}={weight}" for part, weight in reward.items())]
+    return ["~reward_mix", *(f"+reward_mix.{part}={_literal(value)}" for part, value in reward.items())]
+
+
+def _literal(value: Any) -> str:
+    """A weight, null or the settings of a part in Hydra's grammar."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {_literal(inner)}' for name, inner in value.items())}}}"
+    if isinstance(value, str):
+        return assign("", value)[1:]  # the value alone, quoted
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
