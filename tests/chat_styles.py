@@ -2,8 +2,8 @@
 
 * ``plain``: ChatML; tools in the system message; the turns of tools are merged into one user turn.
 * ``qwen2_5``: besides, a default system message where the dialogue has none.
-* ``qwen3``: besides, no default; thinking of turns before the last question is left out, the thinking of later
-  ones is shown, the last turn without any gets an empty block; without ``enable_thinking`` the generation
+* ``qwen3``: besides, no default; thinking of turns before the last question is left out, that of later ones
+  is shown, the last turn without any gets an empty block; without ``enable_thinking`` the generation
   prompt holds an empty block.
 """
 
@@ -23,7 +23,8 @@ _TOOLS = """\
 {%- macro answer(message, index) %}
 {%- if index == 0 or messages[index - 1].role != 'tool' %}{{- '<|im_start|>user' }}{%- endif %}
 {{- '\\n<tool_response>\\n' + message.content + '\\n</tool_response>' }}
-{%- if index == messages | length - 1 or messages[index + 1].role != 'tool' %}{{- '<|im_end|>\\n' }}{%- endif %}
+{%- if index == messages | length - 1 or messages[index + 1].role != 'tool' %}
+{{- '<|im_end|>\\n' }}{%- endif %}
 {%- endmacro %}
 """
 _SYSTEM = """\

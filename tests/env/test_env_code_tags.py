@@ -1,5 +1,6 @@
 """Code between tags, and where a turn with code ends."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ class Pieces:
         raw = text.encode()
         edges = [0, *sorted({cut % (len(raw) + 1) for cut in cuts} - {0}), len(raw)]
         self.pieces = [b"<|im_end|>"]
-        self.pieces += [raw[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+        self.pieces += [raw[a:b] for a, b in pairwise(edges) if a < b]
 
     @property
     def ids(self) -> list[int]:

@@ -27,7 +27,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     info = tmp_path / "their_envs-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-envs\nVersion: 1\n")
-    points = "mine = their_envs:Mine\nnothing = their_envs:Absent\nnumber = their_envs:NUMBER\nlost = no_module:X\n"
+    points = "mine = their_envs:Mine\nnothing = their_envs:Absent\n"
+    points += "number = their_envs:NUMBER\nlost = no_module:X\n"
     (info / "entry_points.txt").write_text(f"[retool.envs]\n{points}")
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
@@ -71,7 +72,7 @@ def test_a_wrong_name_says_what_is_wrong(package: Path, name: str, told: str) ->
 
 def test_a_module_that_fails_names_its_error(package: Path) -> None:
     (package / "broken_env.py").write_text("1/0\n")
-    with pytest.raises(ConfigError, match="pkg://broken_env:X.*division by zero"):
+    with pytest.raises(ConfigError, match=r"pkg://broken_env:X.*division by zero"):
         env_class("pkg://broken_env:X")
 
 

@@ -89,9 +89,10 @@ class Printer:
 
     async def call(self, arguments: Any, session: Session) -> ToolResult:
         session.held[self.name] = self
+        answer = self.answers[len(self.seen) % len(self.answers)]
         self.seen.append(arguments)
         await asyncio.sleep(self.wait)
-        return ToolResult(self.answers[(len(self.seen) - 1) % len(self.answers)], self.kind, 0.25, 1)
+        return ToolResult(answer, self.kind, 0.25, 1)
 
     async def close(self) -> None:
         self.closed += 1
@@ -153,7 +154,7 @@ def play(
 
 
 def check(output: Any, engine: Engine, env: str = "hermes") -> None:
-    """What holds for every trajectory: equal lengths, prompts that only grow, the mask of the model's tokens."""
+    """What holds for every trajectory: equal lengths, growing prompts, the mask of the model's tokens."""
     ids, mask, logs = output.response_ids, output.response_mask, output.response_logprobs
     assert len(ids) == len(mask)
     whole = [*output.prompt_ids, *ids]

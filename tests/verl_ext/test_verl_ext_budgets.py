@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("verl")
 
-from scripted import Engine, Printer, Reply, check, new_loop, play, settings, tokenizer_of  # noqa: E402
+from scripted import Engine, Printer, Reply, check, new_loop, play, settings, tokenizer_of
 
-from recipe.retool.env.counters import COUNTERS  # noqa: E402
-from recipe.retool.tools.schema import TOOL_NAME  # noqa: E402
+from recipe.retool.env.counters import COUNTERS
+from recipe.retool.tools.schema import TOOL_NAME
 
 TOKENIZER = tokenizer_of("tiny")
 CALL = f'<tool_call>\n{{"name": "{TOOL_NAME}", "arguments": {{"code": "1"}}}}\n</tool_call>'

@@ -7,13 +7,13 @@ import pytest
 
 pytest.importorskip("verl")
 
-from hypothesis import HealthCheck, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-from scripted import QUESTION, Engine, Printer, Reply, check, play, tokenizer_of  # noqa: E402
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scripted import QUESTION, Engine, Printer, Reply, check, play, tokenizer_of
 
-from recipe.retool.env.stability import Turn, compare  # noqa: E402
-from recipe.retool.sandbox.embedded import EmbeddedSandbox  # noqa: E402
-from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA, TOOL_NAME  # noqa: E402
+from recipe.retool.env.stability import Turn, compare
+from recipe.retool.sandbox.embedded import EmbeddedSandbox
+from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA, TOOL_NAME
 
 TOKENIZERS = {style: tokenizer_of(style) for style in ("tiny", "plain", "qwen2_5", "qwen3")}
 EXAMPLES = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])

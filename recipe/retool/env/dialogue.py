@@ -1,8 +1,8 @@
 """The tokens of a written dialogue, for supervised training: the same as a rollout would have made.
 
 What is trained on is exactly what the model would have written: each turn from its first token after the
-header of the turn to its end-of-turn token, that one included. (verl's own data set also trains on the newline
-after it, which no model ever generates.)
+header of the turn to its end-of-turn token, that one included. (verl's own data set also trains on the
+newline after it, which no model ever generates.)
 """
 
 from collections.abc import Mapping, Sequence

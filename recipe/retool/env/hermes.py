@@ -40,7 +40,7 @@ class HermesEnv(ToolEnv):
 
 
 def _end_of_call(text: str, body: int) -> int:
-    """Where the closing tag begins; -1 without one. A tag inside a string of the call's JSON closes nothing."""
+    """Where the closing tag begins; -1 without one. A tag inside a string of the JSON closes nothing."""
     with contextlib.suppress(ValueError, RecursionError):
         value = _BLANKS.match(text, body).end()  # type: ignore[union-attr]
         after = _BLANKS.match(text, _JSON.raw_decode(text, value)[1]).end()  # type: ignore[union-attr]

@@ -1,7 +1,7 @@
 """Does a dialogue that grew token by token read as the chat template writes it as a whole?
 
-Rollouts only ever append (token in, token out). Whoever renders the finished dialogue again, another trainer, a
-server or the model's makers, gets other tokens where the template changes earlier turns: Qwen3's drops the
+Rollouts only ever append (token in, token out). Whoever renders the finished dialogue again, another trainer
+or a server, gets other tokens where the template changes earlier turns: Qwen3's drops the
 thinking of turns before the last question, for example. Here that difference is measured.
 """
 
