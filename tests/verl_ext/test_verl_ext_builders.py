@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import QUESTION, tokenizer_of
 
-from recipe.retool.env.stability import Drift, Turn, compare, dialogue_drift
-from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA, TOOL_NAME
+from recipe.retool.env.stability import DIALOGUES, Drift, compare, dialogue_drift
+from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA
 from recipe.retool.verl_ext.context_tokens import SuffixBuilder
 
 TOKENIZERS = {style: tokenizer_of(style) for style in ("tiny", "plain", "qwen2_5", "qwen3")}
@@ -53,46 +53,31 @@ def test_tool_turns_equal_those_of_verl(
 
 def test_a_template_that_rewrites_a_turn_is_refused() -> None:
     tokenizer = tokenizer_of("tiny")
-    tokenizer.chat_template = (
-        "{%- for m in messages %}{{- m.role + messages | length | string }}{%- endfor %}"
-    )
+    role = "{{- m.role + messages | length | string }}"
+    tokenizer.chat_template = "{%- for m in messages %}" + role + "{%- endfor %}"
     previous = [*QUESTION, {"role": "assistant", "content": "x"}]
+    after = [*previous, {"role": "tool", "content": "1"}]
     with pytest.raises(ValueError, match="rewrites a turn"):
-        SuffixBuilder(tokenizer).merge_context_tokens(
-            previous, [*previous, {"role": "tool", "content": "1"}], []
-        )
+        SuffixBuilder(tokenizer).merge_context_tokens(previous, after, [])
 
 
-def talk(thought: str, again: bool) -> list[Turn]:
-    """A call, an answer and, if asked again, another answer."""
-    call = {"type": "function", "function": {"name": TOOL_NAME, "arguments": {"code": "6*7"}}}
-    mind = f"<think>\n{thought}\n</think>\n\n" if thought else ""
-    written = f'{mind}<tool_call>\n{{"name": "{TOOL_NAME}", "arguments": {{"code": "6*7"}}}}\n</tool_call>'
-    first = {"role": "assistant", "content": mind, "tool_calls": [call]}
-    last = {"role": "assistant", "content": mind + "42"}
-    more = ({"role": "user", "content": "Sure?"},) if again else ()
-    turns = [Turn(first, written, ({"role": "tool", "content": "42"},)), Turn(last, mind + "42", more)]
-    return [*turns, Turn(last, mind + "42")] if again else turns
-
-
-def drift(style: str, thought: str, again: bool, **kwargs: Any) -> Drift | None:
+def drift(style: str, dialogue: str, **kwargs: Any) -> Drift | None:
     builder = theirs(style, **kwargs)
-    return dialogue_drift(TOKENIZERS[style], builder, QUESTION, talk(thought, again), SCHEMAS, kwargs)
+    return dialogue_drift(TOKENIZERS[style], builder, *DIALOGUES[dialogue], SCHEMAS, kwargs)
 
 
 @pytest.mark.parametrize("style", ["tiny", "plain", "qwen2_5"])
-@pytest.mark.parametrize("thought", ["", "hm"])
-@pytest.mark.parametrize("again", [False, True])
-def test_templates_that_only_append_have_no_drift(style: str, thought: str, again: bool) -> None:
-    assert drift(style, thought, again) is None
+@pytest.mark.parametrize("dialogue", list(DIALOGUES))
+def test_templates_that_only_append_have_no_drift(style: str, dialogue: str) -> None:
+    assert drift(style, dialogue) is None
 
 
 def test_thinking_of_one_question_has_no_drift() -> None:
-    assert drift("qwen3", "hm", again=False) is None
+    assert drift("qwen3", "one question, thinking") is None
 
 
 def test_thinking_before_the_last_question_is_dropped_and_measured() -> None:
-    found = drift("qwen3", "hm", again=True)
+    found = drift("qwen3", "two questions, thinking")
     assert found is not None
     assert found.grown.startswith("<think>")
     assert found.whole.startswith("<tool_call>")
@@ -101,7 +86,7 @@ def test_thinking_before_the_last_question_is_dropped_and_measured() -> None:
 
 @pytest.mark.parametrize("kwargs", [{}, {"enable_thinking": False}])
 def test_empty_thinking_drifts_with_and_without_it(kwargs: dict[str, bool]) -> None:
-    found = drift("qwen3", "", again=False, **kwargs)
+    found = drift("qwen3", "one question", **kwargs)
     assert found is not None
     texts = (found.grown, found.whole)
     assert sum(text.startswith("<think>\n\n</think>") for text in texts) == 1

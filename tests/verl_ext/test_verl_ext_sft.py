@@ -133,7 +133,7 @@ def test_a_user_inside_the_model_s_own_turn_is_refused() -> None:
         (
             "{{- messages | length }}{%- for m in messages %}{{- m.content }}{%- endfor %}"
             "{%- if add_generation_prompt %}A:{%- endif %}",
-            "generation prompt|renders the prompt differently",
+            "renders the prompt differently",
         ),
         (
             "{%- for m in messages %}{{- (m.role)[0] + ':' + m.content + ';' }}{%- endfor %}"
@@ -149,9 +149,7 @@ def test_a_user_inside_the_model_s_own_turn_is_refused() -> None:
 )
 def test_a_template_that_the_rules_do_not_fit_is_refused(template: str, told: str) -> None:
     found = wrong([*QUESTION, {"role": "assistant", "content": "x"}], template=template)
-    assert any(part in found for part in told.split("|generation")[0].split("differently|") + [told]) or any(
-        part in found for part in told.split("|")
-    )
+    assert told in found
 
 
 def dataset(cls: Any, path: Path, env: str, **more: Any) -> Any:

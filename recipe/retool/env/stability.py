@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from recipe.retool.tools.schema import TOOL_NAME
+
 Message = dict[str, Any]
 _SHOWN = 40  # tokens of a text that is reported
 
@@ -106,3 +108,28 @@ def dialogue_drift(
     while whole and whole[-1] != tokenizer.eos_token_id and tokenizer.eos_token_id in whole:
         whole.pop()  # what follows the last end of a turn is never generated
     return compare(grown, whole, tokenizer.decode)
+
+
+def _talk(thought: str, again: bool) -> tuple[list[Message], list[Turn]]:
+    """A question, a call, its output, an answer; and, if asked again, another answer."""
+    mind = f"<think>\n{thought}\n</think>\n\n" if thought else ""
+    call = {"type": "function", "function": {"name": TOOL_NAME, "arguments": {"code": "print(6*7)"}}}
+    body = f'{{"name": "{TOOL_NAME}", "arguments": {{"code": "print(6*7)"}}}}'
+    written = f"{mind}<tool_call>\n{body}\n</tool_call>"
+    # Templates write a newline between a text and a call.
+    first: Message = {"role": "assistant", "content": mind.removesuffix("\n"), "tool_calls": [call]}
+    last: Message = {"role": "assistant", "content": f"{mind}42"}
+    more: tuple[Message, ...] = ({"role": "user", "content": "Sure?"},) if again else ()
+    turns = [Turn(first, written, ({"role": "tool", "content": "42"},)), Turn(last, f"{mind}42", more)]
+    if again:
+        turns.append(Turn(last, f"{mind}42"))
+    return [{"role": "user", "content": "What is 6*7?"}], turns
+
+
+# The dialogues that templates are tried with.
+DIALOGUES: Mapping[str, tuple[list[Message], list[Turn]]] = {
+    "one question": _talk("", False),
+    "one question, thinking": _talk("hm", False),
+    "two questions": _talk("", True),
+    "two questions, thinking": _talk("hm", True),
+}

@@ -55,9 +55,11 @@ class SuffixBuilder:
         """
         appended = list(updated_messages[len(previous_messages) :])
         call = {"type": "function", "function": {"name": "tool", "arguments": {}}}
-        assistant: Message = {**_ASSISTANT, "tool_calls": [call] * len(appended)}
-        before = self._render([*_QUESTION, assistant], tools, prompt=False)
-        after = self._render([*_QUESTION, assistant, *appended], tools, prompt=True)
+        start = list(_QUESTION)
+        if all(message.get("role") == "tool" for message in appended):
+            start.append({**_ASSISTANT, "tool_calls": [call] * len(appended)})
+        before = self._render(start, tools, prompt=False)
+        after = self._render([*start, *appended], tools, prompt=True)
         if after[: len(before)] != before:
             raise ValueError("the chat template rewrites a turn of the model when a tool answers")
         return Merged(
