@@ -14,6 +14,7 @@ from recipe.retool.errors import DataError
 
 _QUESTION: Message = {"role": "user", "content": "question"}
 _ANSWER: Message = {"role": "assistant", "content": "answer"}
+_PROMPT_DIFFERS = "the chat template renders the prompt differently once there is an answer"
 
 
 class Dialogues:
@@ -84,7 +85,7 @@ class Dialogues:
         header, extra = self._header(more)
         bare = len(begin) - len(extra)
         if whole[:bare] != begin[:bare]:
-            raise DataError("the chat template renders the prompt differently once there is an answer")
+            raise DataError(_PROMPT_DIFFERS)
         found = Transcript(begin, _NO_LIMIT)
         position, turns, end = bare, 0, self._tokenizer.eos_token_id
         while position < len(whole):
@@ -124,8 +125,10 @@ class Dialogues:
         if asked[: len(bare)] != bare or len(asked) == len(bare):
             raise DataError("the chat template has no generation prompt")
         past = self._render([_QUESTION, _ANSWER, _QUESTION], None, False, more)
+        if past[: len(bare)] != bare:
+            raise DataError(_PROMPT_DIFFERS)
         shared = len(bare)
-        while shared < len(asked) and asked[shared] == past[shared]:
+        while shared < min(len(asked), len(past)) and asked[shared] == past[shared]:
             shared += 1
         if shared == len(bare):
             raise DataError(
