@@ -9,7 +9,7 @@
 # RL:   TRAIN_FILES  parquet of `retool data rl`          VAL_FILES  parquet of `retool data eval`
 #       MODEL_PATH   merged SFT checkpoint of yours (scripts/merge.sh), or any other
 #       SANDBOX_URL  a running sandbox (empty: one is started with the run; with several nodes it must be given)
-# Ascend: ASCEND_ROOT  where the toolkit and nnal are installed (/usr/local/Ascend)
+# Ascend: ASCEND_ROOT  where the toolkit and nnal are installed (/usr/local/Ascend, then ~/Ascend)
 # Arguments are Hydra overrides and options of `retool`; they come last and win: --dry-run, trainer.nnodes=2, ...
 set -euo pipefail
 
@@ -65,24 +65,31 @@ rl() {
         "$(hydra actor_rollout_ref.model.path "$MODEL_PATH")" trainer.experiment_name="$EXPERIMENT" "$@"
 }
 
-# ascend: CANN's and nnal's own scripts, unless they were sourced already. They read variables that are not set.
+# Where CANN and nnal put their set_env.sh; newer packages of CANN install into cann/. Roots: ASCEND_ROOT alone if it is
+# set, else the two defaults of the installer (root's, and a user's).
+ASCEND_TOOLKITS=(ascend-toolkit/set_env.sh cann/set_env.sh)
+ASCEND_NNALS=(nnal/atb/set_env.sh)
+
+# source_first WHAT SCRIPT...: source the first that is there under a root. They read variables that are not set.
+source_first() {
+    local what="$1" root script roots=("${ASCEND_ROOT:-/usr/local/Ascend}")
+    [ -n "${ASCEND_ROOT:-}" ] || roots+=("${HOME:-/root}/Ascend")
+    shift
+    for root in "${roots[@]}"; do
+        for script in "$@"; do
+            [ -f "$root/$script" ] || continue
+            set +u
+            # shellcheck disable=SC1090
+            source "$root/$script" || die "$root/$script failed"
+            set -u
+            return
+        done
+    done
+    die "$what: no ${*// /, } under ${roots[*]}: install it, name its folder in ASCEND_ROOT, or source its set_env.sh"
+}
+
+# ascend: CANN's and nnal's own scripts, unless they were sourced already.
 ascend() {
-    local root="${ASCEND_ROOT:-/usr/local/Ascend}"
-    if [ -z "${ASCEND_HOME_PATH:-}" ]; then
-        local toolkit="$root/ascend-toolkit/set_env.sh" # newer packages of CANN install into cann/
-        [ -f "$toolkit" ] || toolkit="$root/cann/set_env.sh"
-        [ -f "$toolkit" ] ||
-            die "no $root/ascend-toolkit/set_env.sh and no $toolkit: install CANN, name its folder in ASCEND_ROOT, or source its set_env.sh"
-        set +u
-        # shellcheck disable=SC1090
-        source "$toolkit"
-        set -u
-    fi
-    if [ -z "${ATB_HOME_PATH:-}" ]; then
-        [ -f "$root/nnal/atb/set_env.sh" ] || die "no $root/nnal/atb/set_env.sh: vllm-ascend needs nnal; install it"
-        set +u
-        # shellcheck disable=SC1091
-        source "$root/nnal/atb/set_env.sh"
-        set -u
-    fi
+    [ -n "${ASCEND_HOME_PATH:-}" ] || source_first "CANN is not in the environment" "${ASCEND_TOOLKITS[@]}"
+    [ -n "${ATB_HOME_PATH:-}" ] || source_first "nnal, which vllm-ascend loads, is not in the environment" "${ASCEND_NNALS[@]}"
 }

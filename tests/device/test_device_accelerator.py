@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,15 @@ from recipe.retool.device.checks import Level, ok, render_json, warning
 from recipe.retool.device.env_cli import main as env_main
 from recipe.retool.device.memory import device_memory
 from recipe.retool.device.profiles import additions
-from recipe.retool.device.stacks import STACKS, stack_of
+from recipe.retool.device.ray_cluster import check_ray_port
+from recipe.retool.device.stacks import SPARE, STACKS, stack_of
 from recipe.retool.device.variables import obsolete, preload
 from recipe.retool.errors import ConfigError
+
+
+def nothing(name: str) -> str:
+    raise metadata.PackageNotFoundError(name)
+
 
 VISIBLE = [
     ("gpu", {}, 8, Level.OK),
@@ -59,10 +66,8 @@ def test_cann_and_nnal_that_were_not_sourced_are_errors() -> None:
 
 
 def test_a_port_that_is_taken_is_told() -> None:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        assert accelerator_checks.check_ray_port(server.getsockname()[1]).level is Level.WARNING
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert check_ray_port(server.getsockname()[1]).level is Level.WARNING
 
 
 @pytest.mark.parametrize(
@@ -103,12 +108,30 @@ def test_a_preload_of_nothing_is_told() -> None:
     assert [check.level for check in checks] == [Level.WARNING]
 
 
-MEMORY = [("gpu", "81920\n24576\n", 24.0), ("npu", "HBM Capacity(MB)  : 65536\n", 64.0), ("gpu", "", 80.0)]
+def npu_table(name: str) -> str:
+    """An answer of `npu-smi info`: the layout of published ones by card and driver, figures of ours."""
+    return (Path(__file__).parent / "npu_smi" / f"{name}.txt").read_text()
 
 
-@pytest.mark.parametrize(("device", "answer", "gib"), MEMORY)
-def test_memory_of_a_device(device: str, answer: str, gib: float) -> None:
-    assert device_memory(device, lambda _: answer).gib == gib
+MEMORY = [
+    ("gpu", "qwen2_5_7b", "81920\n24576\n", 24.0, "nvidia-smi"),
+    ("gpu", "qwen2_5_7b", "[N/A]\n", 80.0, "assumed"),  # memory that it shares with the host
+    ("gpu", "qwen2_5_7b", "", 80.0, "assumed"),
+    ("gpu", "qwen3_0_6b", "", 24.0, "assumed"),
+    ("npu", "qwen3_0_6b", "", 64.0, "assumed"),
+    ("npu", "qwen2_5_7b", npu_table("a2_25.5"), 64.0, "npu-smi"),
+    ("npu", "qwen2_5_7b", npu_table("a2_26.0_one_of_32"), 32.0, "npu-smi"),
+    ("npu", "qwen2_5_7b", npu_table("a3_25.3"), 64.0, "npu-smi"),
+    ("npu", "qwen2_5_7b", npu_table("910a_21.0"), 32.0, "npu-smi"),
+    ("npu", "qwen2_5_7b", npu_table("310p_25.2"), 43693 / 1024, "npu-smi"),  # DDR is all it has
+    ("npu", "qwen2_5_7b", "dcmi module initialize failed. ret is -8005\n", 64.0, "assumed"),  # a container
+]
+
+
+@pytest.mark.parametrize(("device", "model", "answer", "gib", "origin"), MEMORY)
+def test_memory_of_a_device(device: str, model: str, answer: str, gib: float, origin: str) -> None:
+    found = device_memory(device, model, lambda _: answer)
+    assert (found.gib, origin in found.origin) == (gib, True)
 
 
 def test_memory_of_this_host() -> None:
@@ -145,6 +168,19 @@ def test_the_install_list_agrees_with_the_stack(stack: str, device: str) -> None
             if wanted.name.lower() == own.name.lower():
                 version = str(own.specifier).removeprefix("==")
                 assert wanted.specifier.contains(version, prereleases=True), (wanted, own)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_npu_list_brings_what_vllm_ascend_asks_for(stack: str) -> None:
+    scripts = Path(__file__).resolve().parents[2] / "scripts"
+    lines = (scripts / stack_of(stack).lists["npu"]).read_text().splitlines()
+    listed = {Requirement(line).name for line in lines if line and not line.startswith("#")}
+    script = (scripts / "setup_npu.sh").read_text()
+    for wanted in map(Requirement, stack_of(stack).packages["npu"]):
+        assert wanted.name in listed or f"{wanted.name}==" in script or wanted.name == "vllm", wanted
+        if wanted.name in SPARE:
+            assert package_checks.check_version(wanted, "npu", nothing).level is Level.WARNING
+    assert package_checks.check_version(Requirement("numba"), "npu", nothing).level is Level.ERROR
 
 
 def test_env_prints_lines_that_a_shell_reads(capsys: pytest.CaptureFixture[str]) -> None:

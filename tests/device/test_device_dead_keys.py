@@ -18,8 +18,14 @@ from recipe.retool.stages.dead_keys import check_values, check_words, dead_keys
 PAIRS = [(stage, stack) for stage in ("rl", "sft") for stack in ("verl_0_9", "verl_0_6")]
 TABLE = [(stage, stack, dead) for stage, stack in PAIRS for dead in dead_keys(stage, stack)]
 NPU = Choices("npu", "qwen2_5_7b", "dapo", "verl_0_9")
-# Sections that verl hands on as they are: to vLLM, to transformers, to Ray, to our own reward.
+# Sections that verl hands on as they are: to vLLM, to transformers, to Ray, to our own reward and sampler.
 FREE = (
+    "retool.",  # our own (recipe/retool/stages/option_checks.py)
+    "data.env",  # our own, for the data sets
+    "trainer.v1.sampler.sampler_kwargs.",
+    "reward.custom_reward_function.reward_kwargs.",
+    "custom_reward_function.reward_kwargs.",
+    "reward_mix",
     "actor_rollout_ref.rollout.engine_kwargs.vllm.",
     "actor_rollout_ref.model.override_config.",
     "critic.model.override_config.",
@@ -56,7 +62,7 @@ def files(stage: str) -> list[Path]:
     """Our files of a stage, without those that are not Hydra configs."""
     if stage == "sft":
         return [CONFIGS / "retool_sft.yaml", *sorted((CONFIGS / "sft").rglob("*.yaml"))]
-    rooms = ("algorithm", "device", "model", "stack")
+    rooms = ("algorithm", "device", "env", "model", "stack")
     return [
         CONFIGS / "retool_ppo.yaml",
         *(f for room in rooms for f in sorted((CONFIGS / room).rglob("*.yaml"))),

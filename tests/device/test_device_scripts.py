@@ -140,7 +140,34 @@ def test_a_missing_cann_is_named(place: Path, part: str) -> None:
     (place / "Ascend" / part / "set_env.sh").unlink()
     done = launch(place, SCRIPTS / "rl_qwen2_5_7b_npu.sh")
     assert done.returncode == 2
-    assert f"no {place}/Ascend/{part}/set_env.sh" in done.stderr
+    assert f"no {part}/set_env.sh" in done.stderr
+    assert f"under {place}/Ascend: install it, name its folder in ASCEND_ROOT" in done.stderr
+
+
+def test_cann_in_the_home_of_a_user_is_found(place: Path) -> None:
+    done = launch(place, SCRIPTS / "rl_qwen2_5_7b_npu.sh", ASCEND_ROOT="")
+    assert f"platform:sourced:sourced:{REPO}" in done.stdout
+
+
+@pytest.mark.parametrize("folder", ["ascend-toolkit", "cann"])
+def test_setup_finds_cann_itself(place: Path, folder: str) -> None:
+    (place / "Ascend" / "ascend-toolkit").rename(place / "Ascend" / folder)
+    done = launch(place, SCRIPTS / "setup_npu.sh")
+    assert done.stdout.count(f"platform:sourced:sourced:{REPO}") > 5
+    missing = launch(place, SCRIPTS / "setup_npu.sh", ASCEND_ROOT=f"{place}/nowhere")
+    assert (missing.returncode, "ASCEND_ROOT" in missing.stderr, missing.stdout) == (2, True, "")
+
+
+def test_setup_of_an_unknown_stack_names_the_known(place: Path) -> None:
+    done = launch(place, SCRIPTS / "setup_npu.sh", STACK="verl_0_7")
+    assert (done.returncode, "known are verl_0_9 and verl_0_6" in done.stderr) == (2, True)
+
+
+def test_setup_goes_on_without_what_need_not_compile(place: Path) -> None:
+    python = place / "bin" / "python3"
+    python.write_text(STUB.replace("exit", 'case "$*" in *arctic*) exit 1 ;; esac\nexit'))
+    done = launch(place, SCRIPTS / "setup_npu.sh")
+    assert (done.returncode, "warning: arctic-inference==0.1.1" in done.stderr) == (0, True)
 
 
 @pytest.mark.parametrize(("alias", "script"), ALIASES.items())

@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recipe.retool.env.counters import COUNTERS
 from recipe.retool.errors import ConfigError
-from recipe.retool.reward.score import LOOP_COUNTERS, RewardSettings, compute_score, gold_text, tool_turns
+from recipe.retool.reward.facts import tool_turns
+from recipe.retool.reward.parts import BUILT_IN
+from recipe.retool.reward.score import compute_score, gold_text
+from recipe.retool.reward.settings import RewardSettings
 
 RIGHT, WRONG = "\\boxed{34}", "\\boxed{35}"
 odd_values = (
@@ -38,19 +42,29 @@ def test_wrong_answer_gains_by_tool_turns_up_to_the_cap(num_turns: int, expected
 
 def test_bonus_off_is_the_papers_reward() -> None:
     info = {"model_text": WRONG, "num_turns": 8}
-    assert compute_score("test", "", "34", info, tool_bonus=0)["score"] == -1.0
+    assert compute_score("test", "", "34", info, parts={"outcome": 1})["score"] == -1.0
 
 
-def test_wrong_cap_is_a_setting() -> None:
-    info = {"model_text": WRONG, "num_turns": 40}
-    assert compute_score("test", "", "34", info, wrong_cap=-0.2)["score"] == -0.2
+@given(st.booleans(), st.integers(-5, 100))
+def test_the_default_is_the_reward_of_verl_recipe_to_the_last_bit(right: bool, num_turns: int) -> None:
+    bonus = 0.1 * max(0.0, (num_turns - 2) / 2)
+    assert score(RIGHT if right else WRONG, num_turns=num_turns) == (
+        1.0 if right else min(-0.6, -1.0 + bonus)
+    )
 
 
-@given(st.integers(-5, 100), st.floats(0, 10), st.floats(-1, 0.99))
-def test_wrong_is_always_below_right(num_turns: int, bonus: float, cap: float) -> None:
-    info = {"model_text": WRONG, "num_turns": num_turns}
-    value = compute_score("test", "", "34", info, tool_bonus=bonus, wrong_cap=cap)["score"]
-    assert -1.0 <= value <= cap  # type: ignore[operator]
+@pytest.mark.parametrize(("text", "expected"), [(WRONG, 0.0), (RIGHT, 1.0)])
+def test_a_call_that_the_sandbox_did_not_answer_is_never_punished(text: str, expected: float) -> None:
+    result = compute_score("test", "", "34", {"model_text": text, "sandbox_unavailable": 1})
+    assert (result["score"], result["infra_failure"]) == (expected, 1.0)
+
+
+def test_each_part_is_logged_without_its_weight() -> None:
+    parts = {"outcome": 2, "tool_bonus": {"weight": 0.5, "per_turn": 0.2}, "format": 0}
+    result = compute_score("test", "", "34", {"model_text": WRONG, "num_turns": 4}, parts=parts)
+    logged = {key: result[f"reward_{key}"] for key in parts}
+    assert logged == {"outcome": -1.0, "tool_bonus": pytest.approx(0.2), "format": 1.0}
+    assert result["score"] == pytest.approx(-1.9)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +96,9 @@ def test_unusable_gold_scores_wrong_and_is_counted() -> None:
 
 
 def test_loop_counters_pass_through_as_floats() -> None:
-    info = {key: np.int64(2) for key in LOOP_COUNTERS}
+    info = {key: np.int64(2) for key in COUNTERS}
     result = compute_score("test", RIGHT, "34", info)
-    assert {key: result[key] for key in LOOP_COUNTERS} == dict.fromkeys(LOOP_COUNTERS, 2.0)
+    assert {key: result[key] for key in COUNTERS} == dict.fromkeys(COUNTERS, 2.0)
 
 
 def test_box_is_counted_as_format() -> None:
@@ -114,11 +128,14 @@ def test_time_out_is_counted() -> None:
 @given(
     odd_values,
     odd_values,
-    st.dictionaries(st.sampled_from(["model_text", "num_turns", *LOOP_COUNTERS]), odd_values),
+    st.dictionaries(st.sampled_from(["model_text", *COUNTERS]), odd_values),
+    st.sampled_from([{}, {"parts": dict.fromkeys(BUILT_IN, 0.5), "max_response_length": 100}]),
 )
-def test_any_input_gives_the_same_keys_and_types(solution: Any, gold: Any, info: dict[str, Any]) -> None:
-    result = compute_score(None, solution, gold, info)
-    model = compute_score("test", RIGHT, "34")
+def test_any_input_gives_the_same_keys_and_types(
+    solution: Any, gold: Any, info: dict[str, Any], kwargs: dict[str, Any]
+) -> None:
+    result = compute_score(None, solution, gold, info, **kwargs)
+    model = compute_score("test", RIGHT, "34", **kwargs)
     assert {key: type(value) for key, value in result.items()} == {k: type(v) for k, v in model.items()}
 
 
@@ -129,9 +146,10 @@ def test_any_extra_info_is_survived(info: Any) -> None:
 
 @pytest.mark.parametrize(
     "kwargs",
-    [{"tool_bonus": -0.1}, {"wrong_cap": 1.0}, {"wrong_cap": -1.5}, {"answer_timeout": 0},
-     {"answer_workers": 0},
-     {"answer_workers": 1.5}, {"tool_bonus": "0.1"}, {"tool_bonus": None}, {"tool_bonus": float("nan")}],
+    [{"answer_timeout": 0}, {"answer_timeout": "5"}, {"answer_timeout": None},
+     {"answer_timeout": float("nan")}, {"answer_workers": 0}, {"answer_workers": 1.5},
+     {"answer_workers": True}, {"max_response_length": -1}, {"max_response_length": 0.5}, {"parts": []},
+     {"parts": None}, {"parts": {}}],
 )  # fmt: skip
 def test_setting_out_of_range_names_its_key(kwargs: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(kwargs))):
@@ -143,8 +161,16 @@ def test_arguments_of_verl_are_ignored() -> None:
 
 
 def test_strict_check_finds_a_misspelt_setting() -> None:
-    with pytest.raises(ConfigError, match="tool_bonos"):
-        RewardSettings.from_kwargs({"tool_bonos": 0}, strict=True)
+    with pytest.raises(ConfigError, match="answer_timeot"):
+        RewardSettings.from_kwargs({"answer_timeot": 5}, strict=True)
+
+
+@pytest.mark.parametrize(("old", "new"), [("tool_bonus", "per_turn"), ("wrong_cap", "cap")])
+def test_the_old_name_of_a_setting_is_refused_with_the_new_one(old: str, new: str) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"{old} has a new name: write reward_kwargs\.parts\.tool_bonus\.{new}"
+    ):
+        compute_score("test", RIGHT, "34", **{old: 0.1})
 
 
 def test_verl_aggregates_every_key() -> None:

@@ -3,17 +3,20 @@
 import functools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
-from recipe.retool.sandbox.limits import Interpreter
+from recipe.retool.sandbox.limits import Interpreter, Limits
+from recipe.retool.sandbox.runner import SubprocessRunner
 from recipe.retool.sandbox.zygote.choice import IsolationMode
+from recipe.retool.sandbox.zygote.kinds import Kind
 from recipe.retool.sandbox.zygote.probe import probe_isolation
 from recipe.retool.sandbox.zygote.probe_container import probe_container
+from recipe.retool.sandbox.zygote.runner import ZygoteRunner
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,6 +57,19 @@ def open_python() -> str:
 def either(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Arguments of a ZygoteRunner, for what holds with namespaces and without."""
     return {"container": True, "python": _open_python()} if request.param == "container" else {}
+
+
+@pytest.fixture(params=["namespaces", "container", "process"])
+def new_runner(request: pytest.FixtureRequest) -> Callable[[], SubprocessRunner | ZygoteRunner]:
+    """A maker of runners of each kind of isolation, for the event loop that is to use them."""
+    limits, kinds, python = Limits(flood_bytes=4 << 20), (Kind("test"),), _open_python()
+    if request.param == "process":
+        return lambda: SubprocessRunner(limits, python)
+    if why := _why_not(request.param):
+        pytest.skip(why)
+    if request.param == "container":
+        return lambda: ZygoteRunner(limits, python, kinds, container=True)
+    return lambda: ZygoteRunner(limits, kinds=kinds)
 
 
 _SECRET = "canary-5f0c2a"

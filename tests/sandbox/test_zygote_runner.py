@@ -102,7 +102,7 @@ def test_a_fork_server_killed_again_and_again_is_told_and_replaced() -> None:
 
 @both
 def test_a_stopped_fork_server_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recipe.retool.sandbox.zygote.runner._KILL_SECONDS", 0.5)
+    monkeypatch.setattr("recipe.retool.sandbox.zygote.runner.KILL_SECONDS", 0.5)
 
     async def use(runner: ZygoteRunner) -> ExecutionResult:
         await runner.fleet.zygote_for("")

@@ -31,8 +31,8 @@ def test_a_path_may_hold_any_character(text: str) -> None:
 
 
 def test_a_misspelt_reward_setting_is_named() -> None:
-    word = "+reward.custom_reward_function.reward_kwargs.tool_bonnus=0"
-    with pytest.raises(ConfigError, match="tool_bonnus"):
+    word = "+reward.custom_reward_function.reward_kwargs.answer_timeot=9"
+    with pytest.raises(ConfigError, match="answer_timeot"):
         check_reward(resolved(compose_config("retool_ppo", [*FILES, word])))
 
 

@@ -15,8 +15,10 @@ def retool(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=1500)
 
 
-def test_quickstart_end_to_end_and_again(tmp_path: Path) -> None:
-    words = ["quickstart", "--out", str(tmp_path / "run"), "--sft-steps", "20", "--rl-steps", "2"]
+@pytest.mark.parametrize("env", ["hermes", "retool"])
+def test_quickstart_end_to_end_and_again(env: str, tmp_path: Path) -> None:
+    words = ["quickstart", f"env={env}", "--out", str(tmp_path / "run")]
+    words += ["--sft-steps", "20", "--rl-steps", "2"]
     first = retool(*words)
     assert first.returncode == 0, first.stdout + first.stderr
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())

@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 
 from recipe.retool.cli import main
+from recipe.retool.device.detect import Detection
 from recipe.retool.device.memory import DeviceMemory
 from recipe.retool.errors import ConfigError
+from recipe.retool.stages import detection
 from recipe.retool.stages.checks import ENGINES, ESTIMATORS
 from recipe.retool.stages.choices import Choices, check_installed, choices_of, model_path
 from recipe.retool.stages.commands import sft_command
-from recipe.retool.stages.compose import compose_config, resolved
+from recipe.retool.stages.compose import check_paths, compose_config, resolved
+from recipe.retool.stages.detection import check_devices
 from recipe.retool.stages.estimate import estimate_rl
 from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check_sft_layout
 from recipe.retool.stages.preflight import check_sandbox_url
 from recipe.retool.stages.rl import worker_variables
 from recipe.retool.stages.shapes import KNOWN_SHAPES, read_shape, shape_of
+from recipe.retool.stages.tokenizer_check import check_tokenizer
 
 SEVEN = KNOWN_SHAPES["qwen2_5_7b"]
 MEMORY = DeviceMemory(80.0, "test")
@@ -138,6 +142,11 @@ WORDS = [
         ["device=gpu", "model=qwen2_5_7b", "algorithm=ppo", "critic.ppo_max_token_len_per_gpu=2000"],
         "critic.ppo_max_token_len_per_gpu=2000 x",
     ),
+    (
+        ["device=gpu", "model=qwen2_5_7b", "algorithm=grpo", f"{ACTOR}.use_kl_loss=True",
+         "actor_rollout_ref.ref.ulysses_sequence_parallel_size=8"],
+        "actor_rollout_ref.ref.ulysses_sequence_parallel_size=8 does not divide the model's 28",
+    ),
     (["device=cpu", "model=qwen2_5_7b"], "choose model=tiny or model=qwen3_0_6b"),
     (["device=cpu", "stack=verl_0_6"], "no device=cpu"),
     (["stack=verl_0_7"], "stack=verl_0_7: unknown"),
@@ -149,8 +158,12 @@ WORDS = [
         "28 attention",
     ),
     (["device=gpu", "model=qwen2_5_7b", "actor_rollout_ref.actor.ppo_mini_batch_size=48"], "does not divide"),
-    (["algorithm.adv_estimatr=grpo"], "adv_estimatr"),
-    (["model=qwen9"], "qwen9"),
+    (["algorithm.adv_estimatr=grpo"], "algorithm.adv_estimatr: no such key or group; is it misspelt?"),
+    (["modle=tiny"], "modle: no such key or group"),
+    (["model=qwen9"], "model=qwen9: unknown; known are"),
+    (["model="], "model=: unknown; known are"),
+    (["algorithm=reinforce"], "algorithm=reinforce: unknown; known are dapo, grpo, ppo"),
+    (["model.path="], "actor_rollout_ref.model.path is not set: add model.path=PATH"),
 ]  # fmt: skip
 
 
@@ -163,6 +176,41 @@ def test_retool_rl_refuses(words: list[str], message: str, capsys: pytest.Captur
 def test_retool_sft_refuses_a_key_of_the_old_trainer(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sft", "--dry-run", "model.partial_pretrain=x"]) == 2
     assert "write model.path" in capsys.readouterr().err
+
+
+SFT_WORDS = [
+    (["model=nope"], "sft/model=nope: unknown; known are"),
+    (["model.path="], "model.path is not set"),
+    (["dta.x=1"], "dta.x: no such key or group"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), SFT_WORDS)
+def test_retool_sft_refuses(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sft", "--dry-run", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_or_nothing_in_the_place_of_data_is_refused(tmp_path: Path) -> None:
+    for value, message in ((str(tmp_path), "a folder; name its parquet files"), ("", "is not set")):
+        with pytest.raises(ConfigError, match=message):
+            check_paths({"data": {"train_files": value}}, ["data.train_files"])
+
+
+BROKEN = Detection("gpu", 0, ("/dev/nvidia0",), "torch sees no device")
+FOUR = Detection("gpu", 4, ("/dev/nvidia0",))
+
+
+@pytest.mark.parametrize(("seen", "message"), [(BROKEN, "does not work here"), (FOUR, "n_gpus_per_node=4")])
+def test_a_named_device_is_compared_with_what_is_here(
+    seen: Detection, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(detection, "find", lambda device, always: seen)
+    with pytest.raises(ConfigError, match=message):
+        check_devices("gpu", rl(), None, dry_run=False)
+    assert check_devices("gpu", rl(), None, dry_run=True) is seen
+    assert message in capsys.readouterr().out
+    assert check_devices("cpu", rl(), None, dry_run=False) is None
 
 
 def test_a_dry_run_tells_an_estimate_and_the_variables(capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,17 +234,25 @@ def test_several_nodes_need_a_sandbox_that_all_reach(url: str | None) -> None:
     check_sandbox_url(rl(), url)
 
 
-def test_on_several_nodes_the_actors_get_our_variables_and_never_the_token(
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_the_actors_of_a_cluster_get_our_variables_and_never_the_token(
+    nodes: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RETOOL_SANDBOX_TOKEN", "secret")
     extra = {"RETOOL_SANDBOX_URL": "http://a:1,http://b:2", "VERL_FILE_LOGGER_PATH": "/runs/it's/m.jsonl"}
-    words = ["trainer.nnodes=2", *worker_variables(rl(nodes=2), extra)]
+    monkeypatch.setenv("LD_PRELOAD", "/of/this/node.so")
+    monkeypatch.setenv("HCCL_EXEC_TIMEOUT", "7")
+    chosen = Choices("npu", "qwen2_5_7b", "dapo", "verl_0_9")
+    words = [f"trainer.nnodes={nodes}", *worker_variables(chosen, extra)]
     composed = resolved(compose_config("retool_ppo", words))
     # verl merges this over its own runtime_env and hands it to ray.init (trainer/main_ppo.py, both versions)
-    assert composed["ray_kwargs"]["ray_init"]["runtime_env"]["env_vars"] == extra
+    passed = composed["ray_kwargs"]["ray_init"]["runtime_env"]["env_vars"]
+    assert extra.items() <= passed.items()
+    assert (passed["VERL_PLATFORM"], passed["HCCL_EXEC_TIMEOUT"]) == ("huawei", "7")
+    assert Path(passed["RETOOL_HOME"], "configs").is_dir()
+    assert "LD_PRELOAD" not in passed
     assert "secret" not in str(words)
-    assert worker_variables(rl(), extra) == []
 
 
 def test_the_sandbox_of_the_environment_is_used(
@@ -245,7 +301,7 @@ def test_a_local_config_beats_the_table(tmp_path: Path) -> None:
     assert (found.heads, found.kv_heads, found.head_size, found.tied) == (4, 4, 16, False)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "\udcff"])
+@pytest.mark.parametrize("text", ["", "{", "{}", "[]", "\udcff"])
 def test_a_broken_config_json_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ConfigError, match=r"config\.json"):
@@ -289,6 +345,28 @@ def test_estimators_and_engines_are_those_of_verl() -> None:
     assert set(re.findall(r'^    [A-Z_]+ = "(\w+)"$', names, re.MULTILINE)) == set(ESTIMATORS)
     replicas = (root / "workers/rollout/replica.py").read_text()
     assert set(re.findall(r'Registry\.register\("(\w+)"', replicas)) == set(ENGINES)
+
+
+SAVED = [
+    ({"extra_special_tokens": ["<|im_start|>"]}, "4.57.6", True),
+    ({"extra_special_tokens": ["<|im_start|>"]}, "5.10.4", False),
+    ({"additional_special_tokens": ["<|im_start|>"]}, "4.57.6", False),
+    ({"extra_special_tokens": {}}, "4.57.6", False),
+    ([], "4.57.6", False),
+]
+
+
+@pytest.mark.parametrize(("config", "installed", "refused"), SAVED)
+def test_a_tokenizer_of_a_newer_transformers_is_told(
+    tmp_path: Path, config: object, installed: str, refused: bool
+) -> None:
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    if refused:
+        with pytest.raises(ConfigError, match="rename its key extra_special_tokens to additional_special"):
+            check_tokenizer(str(tmp_path), lambda _: installed)
+    else:
+        check_tokenizer(str(tmp_path), lambda _: installed)
+    check_tokenizer("Qwen/Qwen2.5-7B", lambda _: installed)
 
 
 def test_a_mixture_of_experts_is_not_guessed() -> None:

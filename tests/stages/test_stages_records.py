@@ -11,7 +11,14 @@ from recipe.retool.errors import StageError
 from recipe.retool.stages.engine_log import last_error
 from recipe.retool.stages.ledger import open_ledger
 from recipe.retool.stages.merge import find_checkpoint, run_merge
-from recipe.retool.stages.metrics import MetricsTail, attempt_file, merge_attempts, read_trajectories
+from recipe.retool.stages.metrics import (
+    MetricsTail,
+    StepMetrics,
+    attempt_file,
+    merge_attempts,
+    read_trajectories,
+)
+from recipe.retool.stages.progress import train_line
 from recipe.retool.stages.summary import bootstrap_interval, summarise
 
 ROW = {"uid": "a_0_0", "acc": 1.0, "tool_calls": 2.0, "tool_ok": 1.0, "num_turns": 4.0}
@@ -131,3 +138,10 @@ ray.exceptions.RayTaskError(FileNotFoundError): ray::f()
 def test_the_cause_is_shown_and_not_its_consequence(tmp_path: Path) -> None:
     (tmp_path / "log").write_text(LOG)
     assert last_error(tmp_path / "log").splitlines()[-1] == "FileNotFoundError: no such model"
+
+
+def test_a_step_is_told_with_the_figures_that_there_are() -> None:
+    data = {"critic/score/mean": 0.25, "num_turns/mean": 4.0, "timing_s/step": 1.0}
+    assert train_line(StepMetrics(3, data)) == "  step    3  reward +0.25  turns 4.0  1.0 s"
+    known = {**data, "retool/accuracy": 0.5, "retool/tool_call_rate": 1.0}
+    assert "accuracy 0.50  tool rate 1.00" in train_line(StepMetrics(3, known))

@@ -37,11 +37,15 @@ def test_two_ranks_train_and_their_shards_merge(task: TaskFiles, tmp_path: Path)
     assert record["logits_gap"] < 1e-3
 
 
-def test_ppo_with_a_critic_on_two_ranks_goes_on_from_its_checkpoint(task: TaskFiles, tmp_path: Path) -> None:
+@pytest.mark.parametrize("env", ["hermes", "retool"])
+def test_ppo_with_a_critic_on_two_ranks_goes_on_from_its_checkpoint(
+    env: str, task: TaskFiles, tmp_path: Path
+) -> None:
     files = [f"data.train_files={task.train}", f"data.val_files={task.test}"]
     sizes = ["data.train_batch_size=4", "actor_rollout_ref.actor.ppo_mini_batch_size=4"]
     sizes += ["actor_rollout_ref.rollout.n=2", "trainer.test_freq=2", "trainer.n_gpus_per_node=2"]
-    words = ["device=cpu", "model=tiny", "algorithm=ppo", f"actor_rollout_ref.model.path={task.base}"]
+    words = ["device=cpu", "model=tiny", "algorithm=ppo", f"env={env}", "retool.alarm.no_tool_steps=0"]
+    words += [f"actor_rollout_ref.model.path={task.base}"]
     words += [*files, *sizes, *STEPS, "--output", str(tmp_path / "rl")]
     retool("rl", *words, "trainer.total_training_steps=1")
     retool("rl", *words)

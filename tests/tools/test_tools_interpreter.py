@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from recipe.retool.env.calls import Session, ToolResult
 from recipe.retool.errors import ConfigError
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
 from recipe.retool.sandbox.endpoints import parse_endpoints
-from recipe.retool.tools.interpreter import ToolOutcome
+from recipe.retool.tools.interpreter import CodeInterpreter
 from recipe.retool.tools.result import DEFAULT_LIMIT
 from recipe.retool.tools.settings import InterpreterSettings
 
@@ -24,9 +25,9 @@ def sandbox() -> Iterator[EmbeddedSandbox]:
         yield server
 
 
-def _call(url: str, arguments: Any, **config: Any) -> ToolOutcome:
-    settings = InterpreterSettings.from_config({"sandbox_url": url, "timeout": 2, **config}, {})
-    return asyncio.run(settings.interpreter().call(arguments))
+def _call(url: str, arguments: Any, **config: Any) -> ToolResult:
+    tool = CodeInterpreter.from_config({"sandbox_url": url, "timeout": 2, **config}, {})
+    return asyncio.run(tool.call(arguments, Session()))
 
 
 @pytest.mark.parametrize(
@@ -119,9 +120,8 @@ def test_addresses_may_be_a_list_of_yaml() -> None:
     ],
 )
 def test_settings_that_cannot_work_stop_the_start(config: dict[str, Any], word: str) -> None:
-    settings = InterpreterSettings.from_config({"sandbox_url": "http://x", **config}, {})
     with pytest.raises(ConfigError, match=word):
-        settings.interpreter()
+        CodeInterpreter.from_config({"sandbox_url": "http://x", **config}, {})
 
 
 def test_the_token_is_in_no_text() -> None:

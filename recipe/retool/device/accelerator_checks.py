@@ -4,19 +4,18 @@ import glob
 import os
 import platform
 import re
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 from recipe.retool.device.checks import Check, error, ok, warning
 from recipe.retool.device.detect import Detection
+from recipe.retool.device.ray_cluster import check_ray
 from recipe.retool.device.stacks import stack_of
 from recipe.retool.device.variables import check_allocator, obsolete
 from recipe.retool.errors import ConfigError
 
 _VISIBLE = {"gpu": "CUDA_VISIBLE_DEVICES", "npu": "ASCEND_RT_VISIBLE_DEVICES"}
 _VERSION = re.compile(r"^version=(.+)$", re.MULTILINE)
-_RAY_PORT = 6379
 
 
 def check_accelerator(
@@ -26,7 +25,7 @@ def check_accelerator(
     checks = [check_visible(device, env, detection.count), *check_variables(device, stack, env)]
     if device == "npu":
         checks += [check_toolkit(stack, env), check_nnal(env), check_soc(detection.count)]
-    return [*checks, check_ray_port()]
+    return [*checks, check_ray(env)]
 
 
 def check_visible(device: str, env: Mapping[str, str], usable: int) -> Check:
@@ -95,17 +94,3 @@ def check_soc(count: int, pattern: str = "/dev/davinci[0-9]*") -> Check:
             "npus", f"{files} device files, torch uses {count}", f"set trainer.n_gpus_per_node={count}"
         )
     return ok("npus", f"{count}: set trainer.n_gpus_per_node={count}" if count not in (0, 8) else str(count))
-
-
-def check_ray_port(port: int = _RAY_PORT) -> Check:
-    """Nobody listens where a Ray cluster would: a run joins one that is there, whoever started it."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        taken = probe.connect_ex(("127.0.0.1", port)) == 0
-    if not taken:
-        return ok("ray port", f"{port} is free: the run starts Ray itself")
-    return warning(
-        "ray port",
-        f"something listens on {port}",
-        "`ray status` if it is yours (a run joins it); else `ray stop`",
-    )

@@ -146,6 +146,16 @@ def detect(host: Host | None = None) -> Detection:
     return Detection(CPU, 0, facts or ("no sign of a GPU or an NPU",))
 
 
+def find(device: str, host: Host | None = None, always: bool = False) -> Detection | None:
+    """What torch can use of an accelerator here; None when there are no files of it, unless ``always``."""
+    host = host or look_at_host()
+    facts = evidence_of(host, device)
+    if not always and not any(fact.startswith("/dev/") for fact in facts):
+        return None
+    answer = probe(device, host.env)
+    return Detection(device, answer.count, facts or (f"no sign of a {device}",), answer.problem)
+
+
 def _chosen(host: Host, wish: str) -> Detection:
     device = device_of_platform(wish)
     facts = (f"{PLATFORM_VARIABLE}={wish}",)

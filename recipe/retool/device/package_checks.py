@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 
 from recipe.retool.device.checks import Check, error, ok, warning
 from recipe.retool.device.detect import CPU, GPU, NPU
-from recipe.retool.device.stacks import DEFAULT_STACK, check_device, stack_of
+from recipe.retool.device.stacks import DEFAULT_STACK, SPARE, check_device, stack_of
 
 DISTRIBUTION = "retool-recipe"
 _INSTALL = {
@@ -55,7 +55,8 @@ def check_version(
     try:
         found = version(wanted.name)
     except metadata.PackageNotFoundError:
-        return error(wanted.name, "not installed", f"wanted {wanted}: {_INSTALL[device]}")
+        report = warning if wanted.name in SPARE else error
+        return report(wanted.name, "not installed", f"wanted {wanted}: {_INSTALL[device]}")
     if wanted.specifier.contains(found, prereleases=True):
         return ok(wanted.name, found)
     return warning(wanted.name, f"{found}, made for {wanted.specifier}", f"untried; see {_INSTALL[device]}")

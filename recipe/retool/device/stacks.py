@@ -42,6 +42,37 @@ class Stack:
 
 
 _RAY = "ray>=2.41.0"  # verl asks for it, so setup.py does not
+# What vllm-ascend asks for at run time (requirements.txt of the release). It is installed with --no-deps,
+# because of its pin of transformers, so the install lists have to bring these.
+_ASCEND_NEW = (
+    "torchvision==0.25.0",
+    "torchaudio==2.10.0",
+    "arctic-inference==0.1.1",
+    "memfabric_hybrid",
+    "memcache_hybrid",
+    "compressed-tensors>=0.11.0",
+    "decorator",
+    "einops",
+    "fastapi<0.124.0",
+    "msgpack",
+    "numba",
+    "quart",
+    "scipy",
+    "xgrammar>=0.1.30",
+)
+# Asked for upstream, and needed only for what the recipe does not do: speculative decoding by suffix, a cache
+# that hosts share, sound.
+SPARE = ("arctic-inference", "memfabric_hybrid", "memcache_hybrid", "torchaudio")
+_ASCEND_OLD = (
+    "torchvision",
+    "opencv-python-headless<=4.11.0.86",
+    "decorator",
+    "einops",
+    "msgpack",
+    "numba",
+    "quart",
+    "scipy",
+)
 _OLD = ("verl==0.6.1", _RAY, "tensordict>=0.8,<=0.10,!=0.9.0", "numpy<2")
 _STACKS = {
     stack.name: stack
@@ -58,6 +89,7 @@ _STACKS = {
                     "triton-ascend==3.2.2",
                     "vllm==0.23.0",
                     "vllm-ascend==0.23.0",
+                    *_ASCEND_NEW,
                     _RAY,
                 ),
             },
@@ -81,6 +113,7 @@ _STACKS = {
                     "torch-npu==2.7.1",
                     "vllm==0.11.0",
                     "vllm-ascend>=0.11.0rc1,<0.12",
+                    *_ASCEND_OLD,
                     "transformers>=4.57,<4.58",
                     *_OLD,
                 ),

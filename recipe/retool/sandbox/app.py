@@ -1,4 +1,4 @@
-"""The ASGI application of a sandbox server: SandboxFusion's paths, health and metrics."""
+"""The ASGI application of a sandbox server: SandboxFusion's paths, sessions, health and metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,8 +15,10 @@ from recipe.retool.sandbox.caller import Receive, Scope, Send
 from recipe.retool.sandbox.metrics import CONTENT_TYPE
 from recipe.retool.sandbox.protocol import Runner, RunRequest
 from recipe.retool.sandbox.service import RunService
+from recipe.retool.sandbox.session_service import SessionService
+from recipe.retool.sandbox.sessions import SessionRunner, Sessions
 from recipe.retool.sandbox.settings import ServerSettings
-from recipe.retool.sandbox.wire import HEALTH_PATH, METRICS_PATH, PING_PATH, RUN_PATH
+from recipe.retool.sandbox.wire import HEALTH_PATH, METRICS_PATH, PING_PATH, RUN_PATH, SESSIONS_PATH
 
 
 class SandboxApp(Starlette):
@@ -29,6 +31,8 @@ class SandboxApp(Starlette):
 
     def __init__(self, runner: Runner, settings: ServerSettings) -> None:
         self.service = RunService(runner, settings)
+        self.sessions = Sessions(runner, settings.sessions) if isinstance(runner, SessionRunner) else None
+        self._session_service = SessionService(self.service, self.sessions) if self.sessions else None
         routes = [
             Route(PING_PATH, self._ping),
             Route(HEALTH_PATH, self._health),
@@ -38,9 +42,12 @@ class SandboxApp(Starlette):
         super().__init__(routes=routes, lifespan=_lifespan, exception_handlers={HTTPException: _plain_error})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; runs go straight to the service, past the routing."""
-        if scope["type"] == "http" and scope["path"] == RUN_PATH and scope["method"] == "POST":
+        """Answer one request; runs and sessions go straight to their services, past the routing."""
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path == RUN_PATH and scope["method"] == "POST":
             await self.service(scope, receive, send)
+        elif self._session_service is not None and f"{path}/".startswith(f"{SESSIONS_PATH}/"):
+            await self._session_service(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -49,13 +56,17 @@ class SandboxApp(Starlette):
 
     async def _health(self, _: Request) -> Response:
         # A load balancer looks at the code alone: a server that stops must get no new callers.
-        return JSONResponse(self.service.health(), status_code=503 if self.service.draining else 200)
+        state = self.service.health()
+        if self.sessions is not None:
+            state["sessions"] = {"open": self.sessions.count, "most": self.sessions.limits.most}
+        return JSONResponse(state, status_code=503 if self.service.draining else 200)
 
     async def _metrics(self, request: Request) -> Response:
         service = self.service
         if not admits(service.settings.token, request.headers.get("authorization", "").encode()):
             return JSONResponse({"detail": "no token"}, 401, {"WWW-Authenticate": "Bearer"})
-        return PlainTextResponse(service.metrics.text(service.admission), media_type=CONTENT_TYPE)
+        more = self.sessions.lines() if self.sessions is not None else ()
+        return PlainTextResponse(service.metrics.text(service.admission, more), media_type=CONTENT_TYPE)
 
 
 @asynccontextmanager
@@ -67,6 +78,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     yield
     warm.cancel()
     await asyncio.gather(warm, return_exceptions=True)
+    if app.sessions is not None:
+        await app.sessions.aclose()
     await runner.aclose()
 
 

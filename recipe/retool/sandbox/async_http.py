@@ -28,12 +28,17 @@ class AsyncHttp:
         self._clients: dict[bool, httpx.AsyncClient] = {}  # by the use of the environment's proxy
 
     async def ask(
-        self, endpoint: Endpoint, address: str, seconds: float, content: bytes | None = None
+        self,
+        endpoint: Endpoint,
+        address: str,
+        seconds: float,
+        content: bytes | None = None,
+        method: str = "",
     ) -> Answer | Broken:
-        """GET, or POST when there is content. Raises nothing but CancelledError and its kin."""
+        """GET, POST when there is content, or ``method``. Raises nothing but CancelledError and its kin."""
         client = self._client(endpoint.use_proxy)
         headers = {**self._headers, PATIENCE_HEADER: f"{seconds:.3f}"}
-        method = "GET" if content is None else "POST"
+        method = method or ("GET" if content is None else "POST")
         try:
             with anyio.fail_after(seconds):
                 async with client.stream(method, address, content=content, headers=headers) as response:

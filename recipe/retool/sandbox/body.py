@@ -5,7 +5,7 @@ import binascii
 import json
 from collections.abc import Sequence
 from email.message import Message
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -14,6 +14,7 @@ from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.protocol import RunRequest
 from recipe.retool.sandbox.wire import encodable
 
+_Body = TypeVar("_Body", bound="RunCodeBody")
 _NO_OBJECT = "Input should be a valid dictionary or object to extract fields from"
 
 
@@ -41,6 +42,18 @@ class RunCodeBody(BaseModel):
         )
 
 
+class SessionBody(RunCodeBody):
+    """Body of ``POST /sessions``: that of a run, of which ``memory_limit_MB`` counts, and two clocks.
+
+    Without one, a clock is the server's longest.
+    """
+
+    code: str = ""
+    language: str = "python"
+    session_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    idle_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
 class BodyError(Exception):
     """The body is not what it must be.
 
@@ -54,19 +67,19 @@ class BodyError(Exception):
         self.code, self.detail = code, detail
 
 
-def parse_body(raw: bytes, content_type: bytes | None) -> RunCodeBody:
-    """The validated body; BodyError with what FastAPI, and so SandboxFusion, would answer."""
+def parse_body(raw: bytes, content_type: bytes | None, kind: type[_Body]) -> _Body:
+    """The validated body of a kind; BodyError with what FastAPI, and so SandboxFusion, would answer."""
     if not _is_json(content_type):
         raise _invalid("model_attributes_type" if raw else "missing")
     try:
-        return RunCodeBody.model_validate_json(raw)
+        return kind.model_validate_json(raw)
     except ValidationError:
         # The slow way says what is wrong as FastAPI does, and takes what only Python's parser takes:
         # lone surrogates and UTF-16.
-        return _parse_slowly(raw)
+        return _parse_slowly(raw, kind)
 
 
-def _parse_slowly(raw: bytes) -> RunCodeBody:
+def _parse_slowly(raw: bytes, kind: type[_Body]) -> _Body:
     if not raw:
         raise _invalid("missing")
     try:
@@ -79,7 +92,7 @@ def _parse_slowly(raw: bytes) -> RunCodeBody:
     if not isinstance(data, dict):
         raise _invalid("missing" if data is None else "model_attributes_type")
     try:
-        return RunCodeBody.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         raise BodyError(422, _details(error.errors(include_url=False, include_input=False))) from error
 

@@ -67,6 +67,11 @@ class CallSettings:
         body = request_body(code, self.timeout, self.memory_limit_mb, stdin)
         return json.dumps(body).encode()
 
+    def opening(self, seconds: float) -> bytes:
+        """Body of a request for a session with so long a life."""
+        body = request_body("", self.timeout, self.memory_limit_mb)
+        return json.dumps({**body, "session_seconds": seconds}).encode()
+
     def told(self, result: ExecutionResult, started: float) -> ExecutionResult:
         """The result as the caller gets it: a failure with the time it took, and never with the token."""
         if result.status is not ExecutionStatus.UNAVAILABLE:

@@ -7,7 +7,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,6 +20,7 @@ from recipe.retool.sandbox.async_http import AsyncHttp
 from recipe.retool.sandbox.balance import Balancer
 from recipe.retool.sandbox.call_settings import DEFAULT_RETRIES, CallSettings
 from recipe.retool.sandbox.conversation import Reply, Send, Sleep, Step, converse
+from recipe.retool.sandbox.endpoints import Endpoint
 from recipe.retool.sandbox.node_slots import NodeSlots
 from recipe.retool.sandbox.sync_http import SyncHttp
 from recipe.retool.sandbox.types import ExecutionResult
@@ -32,6 +33,7 @@ class _LoopState:
 
     http: AsyncHttp
     slots: asyncio.Semaphore
+    openers: asyncio.Semaphore  # for sessions: who waits for one must not hold up blocks, which end some
     node_queue: asyncio.Lock
 
 
@@ -43,6 +45,10 @@ class _ProcessState:
     pid: int = field(default_factory=os.getpid)
     lock: threading.Lock = field(default_factory=threading.Lock)
     loops: dict[asyncio.AbstractEventLoop, _LoopState] = field(default_factory=dict)
+
+
+def _run_address(endpoint: Endpoint) -> str:
+    return endpoint.run
 
 
 class AsyncSandboxClient:
@@ -119,13 +125,15 @@ class AsyncSandboxClient:
                     return cast(ExecutionResult, done.value)
                 reply = await self._perform(state, step, content)
 
-    async def _perform(self, state: _LoopState, step: Step, content: bytes) -> Reply:
+    async def _perform(
+        self, state: _LoopState, step: Step, content: bytes, address: Callable[[Endpoint], str] = _run_address
+    ) -> Reply:
         if isinstance(step, Sleep):
             await asyncio.sleep(step.seconds)
             return None
         endpoint = self.settings.endpoints[step.index]
         if isinstance(step, Send):
-            return await state.http.ask(endpoint, endpoint.run, step.seconds, content)
+            return await state.http.ask(endpoint, address(endpoint), step.seconds, content)
         return await state.http.ask(endpoint, endpoint.ping, step.seconds)
 
     def _process_state(self) -> _ProcessState:
@@ -141,9 +149,9 @@ class AsyncSandboxClient:
                 # Not a weak dictionary: connections refer to their loop, so that none would ever go.
                 for old in [old for old in process.loops if old.is_closed()]:
                     del process.loops[old]
-                http = AsyncHttp(self.settings.headers, self._concurrency)
-                slots = asyncio.Semaphore(self._concurrency)
-                state = process.loops[loop] = _LoopState(http, slots, asyncio.Lock())
+                http = AsyncHttp(self.settings.headers, 2 * self._concurrency)
+                slots, openers = (asyncio.Semaphore(self._concurrency) for _ in range(2))
+                state = process.loops[loop] = _LoopState(http, slots, openers, asyncio.Lock())
             return state
 
     async def aclose(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from recipe.retool.errors import ConfigError
-from recipe.retool.sandbox.wire import HEALTH_PATH, PING_PATH, RUN_PATH, TOKEN_VARIABLE
+from recipe.retool.sandbox.wire import HEALTH_PATH, PING_PATH, RUN_PATH, SESSIONS_PATH, TOKEN_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Endpoint:
     def health(self) -> str:
         """Address of the state of our own servers; SandboxFusion has none."""
         return self.base + HEALTH_PATH
+
+    @property
+    def sessions(self) -> str:
+        """Address of the sessions of our own servers; SandboxFusion has none."""
+        return self.base + SESSIONS_PATH
 
     @property
     def use_proxy(self) -> bool:

@@ -5,7 +5,7 @@ than that package's registry, and the server keeps one requirement fewer.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
 from recipe.retool.sandbox.admission import Admission
@@ -16,7 +16,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # HTTP 401, 422 and 500.
 BUSY, LATE, DRAINING, GONE = "busy", "late", "draining", "gone"
 DENIED, INVALID, FAILED = "denied", "invalid", "failed"
-_NO_RUNS = (BUSY, LATE, DRAINING, GONE, DENIED, INVALID, FAILED)
+# Of requests about sessions: closed as asked; no such session, or it runs a block already (HTTP 404 and 409).
+CLOSED, NO_SESSION = "session_closed", "no_session"
+_NO_RUNS = (BUSY, LATE, DRAINING, GONE, DENIED, INVALID, FAILED, CLOSED, NO_SESSION)
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -37,7 +39,7 @@ class Histogram:
 
     def lines(self) -> Iterator[str]:
         """The lines of this histogram."""
-        yield from _head(self._name, "histogram", self._text)
+        yield from head(self._name, "histogram", self._text)
         for bound, number in zip(_BOUNDS, accumulate(self._buckets), strict=False):
             yield f'{self._name}_bucket{{le="{bound:g}"}} {number}'
         yield f'{self._name}_bucket{{le="+Inf"}} {self._count}'
@@ -64,13 +66,13 @@ class Metrics:
         self._wait.add(waited)
         self._run.add(seconds)
 
-    def text(self, admission: Admission) -> str:
-        """The whole page."""
-        return "\n".join(self._lines(admission)) + "\n"
+    def text(self, admission: Admission, more: Iterable[str] = ()) -> str:
+        """The whole page, with further lines."""
+        return "\n".join([*self._lines(admission), *more]) + "\n"
 
     def _lines(self, admission: Admission) -> Iterator[str]:
         name = "retool_sandbox_requests_total"
-        yield from _head(name, "counter", "Requests of /run_code by outcome.")
+        yield from head(name, "counter", "Requests by outcome.")
         for status, number in self._requests.items():
             yield f'{name}{{status="{status}"}} {number}'
         for name, number, text in (
@@ -78,11 +80,12 @@ class Metrics:
             ("retool_sandbox_queued", admission.queued, "Requests that wait for a worker."),
             ("retool_sandbox_workers", admission.limits.workers, "Programs that may run at once."),
         ):
-            yield from _head(name, "gauge", text)
+            yield from head(name, "gauge", text)
             yield f"{name} {number}"
         yield from self._wait.lines()
         yield from self._run.lines()
 
 
-def _head(name: str, kind: str, text: str) -> tuple[str, str]:
+def head(name: str, kind: str, text: str) -> tuple[str, str]:
+    """The two lines before a metric."""
     return f"# HELP {name} {text}", f"# TYPE {name} {kind}"

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 
 _CHUNK = 65536
+_MOST_PIPE = 1 << 20  # /proc/sys/fs/pipe-max-size, where nobody has raised it
 
 
 class CappedOutput:
@@ -63,6 +64,16 @@ class PipeReader:
         """Read what is there, to the end of the file when all that could write are dead."""
         while self._fd >= 0 and self._read():
             pass
+
+    def switch(self, output: CappedOutput) -> None:
+        """Read what a pipe can hold by now, and feed what comes later into another output.
+
+        Never more than a full pipe: who writes may be alive, and never stop.
+        """
+        for _ in range(_MOST_PIPE // _CHUNK + 1):
+            if self._fd < 0 or not self._read():
+                break
+        self._output = output
 
     def _read(self) -> bool:
         """Take one chunk; False when there is none now."""

@@ -27,6 +27,7 @@ from recipe.retool.sandbox.limits import Interpreter, Limits, ProcessLimit, envi
 from recipe.retool.sandbox.output import CappedOutput, PipeReader
 from recipe.retool.sandbox.procs import kill_group, kill_orphans, wait_exit
 from recipe.retool.sandbox.protocol import RunOutcome, RunRequest
+from recipe.retool.sandbox.session import End, ProgramSession, SessionRequest, program
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 from recipe.retool.sandbox.workdir import WorkDir, confined
 
@@ -55,6 +56,7 @@ class SubprocessRunner:
         self._bootstrap = Path(__file__).with_name("bootstrap.py").read_text(encoding="utf-8")
         self._owns_process = owns_process
         self._live: set[int] = set()
+        self._sessions: set[asyncio.Task[End]] = set()
         self._root = tempfile.mkdtemp(prefix="retool-sandbox-")
         os.chmod(self._root, 0o711)  # nobody must get through to its own folder, but not list the others
 
@@ -73,10 +75,37 @@ class SubprocessRunner:
             # In a thread: a program may leave a million files.
             await asyncio.to_thread(workdir.remove)
 
+    async def open_session(self, request: SessionRequest) -> ProgramSession:
+        """Start the program of a session."""
+        workdir = WorkDir(self._root, *self._user)
+        session = ProgramSession(self._limits)
+        try:
+            workdir.fill(program(session.theirs[-1]), {})
+            run = RunRequest("", memory_limit_mb=request.memory_limit_mb)
+            process = self._spawn(workdir, run, request.seconds, tuple(session.theirs))
+        except BaseException:
+            session.discard()
+            await asyncio.to_thread(workdir.remove)
+            raise
+        self._live.add(process.pid)
+        end = asyncio.create_task(self._session_end(process, workdir))
+        self._sessions.add(end)
+        end.add_done_callback(self._sessions.discard)
+        session.attach(_SessionProcess(process, end))
+        return session
+
+    async def _session_end(self, process: "subprocess.Popen[bytes]", workdir: WorkDir) -> End:
+        """Wait for the end of a session's program, and leave nothing of it."""
+        await wait_exit(process)
+        await self._end(process, [])
+        await asyncio.to_thread(workdir.remove)
+        return End(process.returncode)
+
     async def aclose(self) -> None:
         """Kill every run and remove every file."""
         for pid in list(self._live):
             kill_group(pid)
+        await asyncio.gather(*self._sessions, return_exceptions=True)
         if self._owns_process:
             await kill_orphans(())
         shutil.rmtree(self._root, ignore_errors=True)
@@ -105,7 +134,10 @@ class SubprocessRunner:
             stderr += flood_note(self._limits.flood_bytes)
         return result_of(process.returncode, in_time, stdout, stderr, seconds, flooded.is_set())
 
-    def _spawn(self, workdir: WorkDir, request: RunRequest, timeout: float) -> "subprocess.Popen[bytes]":
+    def _spawn(
+        self, workdir: WorkDir, request: RunRequest, timeout: float, fds: tuple[int, ...] = ()
+    ) -> "subprocess.Popen[bytes]":
+        """Start a program; ``fds``: standard output, standard error and what else it is to have."""
         rlimits = self._limits.rlimits(timeout, request.memory_limit_mb, self._processes.value())
         numbers = [os.getpid(), *self._user, *rlimits]
         # -S: what site would do (reading .pth files) takes longer than the rest of the start.
@@ -116,8 +148,9 @@ class SubprocessRunner:
             return subprocess.Popen(
                 [self._interpreter.executable, *options, *arguments],
                 stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=fds[0] if fds else subprocess.PIPE,
+                stderr=fds[1] if fds else subprocess.PIPE,
+                pass_fds=fds[2:],
                 cwd=workdir.cwd,
                 env=environment(str(workdir.cwd), os.environ.items()),
                 start_new_session=True,
@@ -135,10 +168,24 @@ class SubprocessRunner:
             if self._owns_process:
                 await kill_orphans(self._live)
             # Only a daemon that got away can still hold a pipe: do not wait for it.
-            await asyncio.wait([reader.finished for reader in readers], timeout=1.0)
+            if readers:
+                await asyncio.wait([reader.finished for reader in readers], timeout=1.0)
         finally:
             for reader in readers:
                 reader.close()
+
+
+class _SessionProcess:
+    """A :class:`recipe.retool.sandbox.session.Process` that is a process of its own."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", ended: "asyncio.Task[End]") -> None:
+        self._process = process
+        self.ended: asyncio.Future[End] = ended
+
+    def kill(self) -> None:
+        """Have its group killed; the task that waits for its end does the rest."""
+        if self._process.returncode is None:  # else the number may be another's by now
+            kill_group(self._process.pid)
 
 
 def _pipes(process: "subprocess.Popen[bytes]") -> list[IO[bytes]]:

@@ -13,6 +13,7 @@ from recipe.retool.sandbox.policy import load_policy
 from recipe.retool.sandbox.policy_runner import PolicyRunner
 from recipe.retool.sandbox.procs import adopt_orphans
 from recipe.retool.sandbox.server import serve
+from recipe.retool.sandbox.sessions import SessionLimits
 from recipe.retool.sandbox.settings import ServerSettings, default_workers
 from recipe.retool.sandbox.wire import TOKEN_VARIABLE
 from recipe.retool.sandbox.zygote.choice import IsolationMode, choose_runner
@@ -41,9 +42,19 @@ def add_serve(verbs: "Verbs") -> None:
     one.add_argument("--policy", metavar="FILE.yaml|default", help="refuse programs by what they import")
     one.add_argument("--max-queue", type=int, default=1024, help="requests that may wait (default: 1024)")
     one.add_argument("--max-wait", type=float, default=60.0, help="seconds they may wait (default: 60)")
+    _add_sessions(one)
     drain = "seconds that running programs have to finish after SIGTERM (default: 30)"
     one.add_argument("--drain", type=float, default=30.0, help=drain)
     one.set_defaults(run=_serve)
+
+
+def _add_sessions(parser: argparse.ArgumentParser) -> None:
+    most, limits = "sessions that may be open at once (default: %(default)s)", SessionLimits()
+    parser.add_argument("--max-sessions", type=int, default=limits.most, metavar="N", help=most)
+    life = "longest life of a session in seconds (default: %(default)g)"
+    parser.add_argument("--session-seconds", type=float, default=limits.seconds, metavar="S", help=life)
+    idle = "seconds after which a session that nobody uses is ended (default: %(default)g)"
+    parser.add_argument("--session-idle", type=float, default=limits.idle_seconds, metavar="S", help=idle)
 
 
 def _add_access(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +87,8 @@ def _serve(args: argparse.Namespace) -> int:
     limits = AdmissionLimits(args.workers or default_workers(runner), args.max_queue, args.max_wait)
     sys.stdout.write(f"sandbox on {address(sock)} with {limits.workers} workers; Ctrl-C stops it\n")
     sys.stdout.flush()
-    settings = ServerSettings(limits, args.drain, token, args.log_code)
+    sessions = SessionLimits(args.max_sessions, args.session_seconds, args.session_idle)
+    settings = ServerSettings(limits, args.drain, token, args.log_code, sessions)
     serve(sock, runner if policy is None else PolicyRunner(runner, policy), settings)
     return 0
 
@@ -86,5 +98,9 @@ def _refuse_nonsense(args: argparse.Namespace) -> None:
         raise SandboxError(f"--workers {args.workers} must be 1 or more")
     if args.max_queue < 0 or not args.max_wait > 0:
         raise SandboxError("--max-queue must be 0 or more and --max-wait greater than 0")
+    if args.max_sessions < 0 or not min(args.session_seconds, args.session_idle) > 0:
+        raise SandboxError(
+            "--max-sessions must be 0 or more, --session-seconds and --session-idle greater than 0"
+        )
     if not args.drain >= 0:
         raise SandboxError("--drain must be 0 or more")

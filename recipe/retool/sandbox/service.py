@@ -1,4 +1,4 @@
-"""One request of ``POST /run_code``: turn by turn from the raw body to the answer."""
+"""One request: turn by turn from the raw body to the answer, of ``POST /run_code`` and of sessions."""
 
 import asyncio
 import base64
@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -19,6 +20,7 @@ from recipe.retool.sandbox.caller import Caller, NobodyWaitsError, Receive, Scop
 from recipe.retool.sandbox.metrics import BUSY, DENIED, DRAINING, FAILED, GONE, INVALID, LATE, Metrics
 from recipe.retool.sandbox.protocol import Runner, RunOutcome
 from recipe.retool.sandbox.settings import ServerSettings
+from recipe.retool.sandbox.types import ExecutionStatus
 from recipe.retool.sandbox.wire import PATIENCE_HEADER, REQUEST_ID_HEADER, response_body, unavailable
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Reply:
         headers: Further headers, name and value.
         waited: Seconds in the queue.
         program: The code, where it was understood.
+        ran: A program was to be run.
     """
 
     outcome: str
@@ -48,6 +51,11 @@ class Reply:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     waited: float = 0.0
     program: str = ""
+    ran: bool = True
+
+
+ReplyTo = Callable[[bytes, dict[bytes, bytes], Receive], Awaitable[Reply]]
+Work = Callable[[], Awaitable[tuple[ExecutionStatus, dict[str, Any]]]]
 
 
 class RunService:
@@ -66,17 +74,28 @@ class RunService:
         self._drain_until: float | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request of ``POST /run_code``."""
+        await self.answer(scope, receive, send, self._reply)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, reply_to: "ReplyTo") -> None:
+        """Answer one request: token, body, metrics and log are the same for every path.
+
+        Args:
+            scope: ASGI's.
+            receive: ASGI's.
+            send: ASGI's.
+            reply_to: What the path does with a body.
+        """
         started = time.monotonic()
         headers = dict(scope["headers"])
         try:
             raw = await self._read(headers, receive)
-            reply = raw if isinstance(raw, Reply) else await self._reply(raw, headers, receive)
+            reply = raw if isinstance(raw, Reply) else await reply_to(raw, headers, receive)
         except Exception:
             self.metrics.turned_away(FAILED)
             raise
         seconds = time.monotonic() - started
-        if reply.code == 200:
+        if reply.code == 200 and reply.ran:
             self.metrics.served(reply.outcome, reply.waited, seconds)
         else:
             self.metrics.turned_away(reply.outcome)
@@ -111,25 +130,42 @@ class RunService:
 
     async def _reply(self, raw: bytes, headers: dict[bytes, bytes], receive: Receive) -> Reply:
         try:
-            body = parse_body(raw, headers.get(b"content-type"))
+            body = parse_body(raw, headers.get(b"content-type"), RunCodeBody)
         except BodyError as error:
             return Reply(INVALID, {"detail": error.detail}, error.code)
+
+        async def work() -> tuple[ExecutionStatus, dict[str, Any]]:
+            outcome = await _outcome(self.runner, body)
+            files = {name: base64.b64encode(data).decode("ascii") for name, data in outcome.files.items()}
+            return outcome.result.status, response_body(outcome.result, files)
+
+        return await self.admitted(headers, receive, body.code, work)
+
+    async def admitted(
+        self, headers: dict[bytes, bytes], receive: Receive, program: str, work: Work
+    ) -> Reply:
+        """The reply of some work that takes a worker, done while its caller waits for it.
+
+        Args:
+            headers: Of the request.
+            receive: ASGI's, after the body.
+            program: For the log.
+            work: Gives the status and the content of the reply.
+        """
         caller = Caller(receive, seconds_of(headers.get(_PATIENCE)), GONE, LATE)
         self._callers.add(caller)
         started = time.monotonic()
         try:
             async with caller, self.admission.slot():
                 waited = time.monotonic() - started
-                outcome = await _outcome(self.runner, body)
+                status, content = await work()
         except NobodyWaitsError as error:
             return self._turned_away(error.why)
         except BusyError as error:
             return self._turned_away(BUSY, str(error))
         finally:
             self._callers.discard(caller)
-        files = {name: base64.b64encode(data).decode("ascii") for name, data in outcome.files.items()}
-        content = response_body(outcome.result, files)
-        return Reply(outcome.result.status.value, content, waited=waited, program=body.code)
+        return Reply(status.value, content, waited=waited, program=program)
 
     def _turned_away(self, outcome: str, detail: str = "") -> Reply:
         wait = self.admission.retry_after()

@@ -6,6 +6,7 @@ from recipe.retool.sandbox.admission import AdmissionLimits
 from recipe.retool.sandbox.limits import usable_cores
 from recipe.retool.sandbox.protocol import Runner
 from recipe.retool.sandbox.runner import SubprocessRunner
+from recipe.retool.sandbox.sessions import SessionLimits
 
 _LEAST, _PER_CORE, _MOST = 64, 8, 512
 
@@ -19,12 +20,14 @@ class ServerSettings:
         drain: Seconds that running programs may take to finish after SIGTERM; 0: none.
         token: What callers must show as ``Authorization: Bearer``; empty: nothing.
         log_code: Put the programs into the access log.
+        sessions: Bounds of the sessions.
     """
 
     limits: AdmissionLimits
     drain: float = 0.0
     token: str = field(default="", repr=False)
     log_code: bool = False
+    sessions: SessionLimits = field(default_factory=SessionLimits)
 
 
 def default_workers(runner: Runner) -> int:

@@ -10,6 +10,7 @@ from recipe.retool.sandbox.protocol import status_of_exit
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 
 RUN_PATH = "/run_code"
+SESSIONS_PATH = "/sessions"  # ours alone: SandboxFusion has no sessions
 PING_PATH = "/v1/ping"
 HEALTH_PATH = "/health"
 METRICS_PATH = "/metrics"

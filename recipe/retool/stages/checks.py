@@ -1,11 +1,12 @@
 """What can be found wrong with a config before an engine starts, besides paths."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from recipe.retool.errors import ConfigError
-from recipe.retool.reward.score import RewardSettings
+from recipe.retool.reward.settings import RewardSettings
 from recipe.retool.stages.numbers import look_up, share, whole
 
 OWN_REWARD = ("pkg://recipe.retool.retool", "recipe/retool/retool.py")  # verl 0.9, verl 0.6
@@ -38,9 +39,28 @@ def check_reward(values: dict[str, Any]) -> None:
     Raises:
         ConfigError: Names the key.
     """
+    reward_settings(values)
+
+
+def reward_settings(values: Mapping[str, Any]) -> RewardSettings | None:
+    """Settings of this recipe's ``compute_score``; None when another function makes the reward.
+
+    Raises:
+        ConfigError: They are impossible, or ``reward_kwargs.parts`` was set around ``reward_mix``, which
+            loses the parts that stand there.
+    """
     reward = values.get("reward", values)["custom_reward_function"]
-    if str(reward["path"]).endswith(OWN_REWARD):
-        RewardSettings.from_kwargs(reward.get("reward_kwargs") or {}, strict=True)
+    if not str(reward["path"]).endswith(OWN_REWARD):
+        return None
+    kwargs = reward.get("reward_kwargs") or {}
+    settings = RewardSettings.from_kwargs(kwargs, strict=True)
+    mix = values.get("reward_mix")
+    if mix is not None and kwargs.get("parts") != mix:
+        raise ConfigError(
+            f"reward_kwargs.parts={kwargs.get('parts')} is not reward_mix={mix}: "
+            "set reward_mix.NAME=WEIGHT instead"
+        )
+    return settings
 
 
 def check_batch(values: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from recipe.retool.errors import ConfigError
 from recipe.retool.stages.commands import home
+
+_UNKNOWN_KEY = re.compile(r"Could not override '([^']+)'")
+_UNKNOWN_NAME = re.compile(r"Could not find '(.+)/([^/']*)'\s+Available options in '[^']+':\n((?:\t.+\n)+)")
 
 
 def compose_config(name: str, overrides: Sequence[str], verl_config: Path | None = None) -> DictConfig:
@@ -34,7 +38,17 @@ def compose_config(name: str, overrides: Sequence[str], verl_config: Path | None
             path = f"hydra.searchpath=[file://{verl_config or _verl_config()}]"
             return compose(name, overrides=[path, *overrides])
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"configs/{name}.yaml: {error}") from error
+        raise ConfigError(_plainer(str(error)) or f"configs/{name}.yaml: {error}") from error
+
+
+def _plainer(message: str) -> str:
+    """What Hydra means by its two most frequent messages; empty for any other."""
+    key, name = _UNKNOWN_KEY.search(message), _UNKNOWN_NAME.search(message)
+    if key:
+        return f"{key[1]}: no such key or group; is it misspelt? (+{key[1]}=... adds a new one)"
+    if name:
+        return f"{name[1]}={name[2]}: unknown; known are {', '.join(name[3].split())}"
+    return ""
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -76,8 +90,10 @@ def check_paths(values: dict[str, Any], keys: Sequence[str], optional: Sequence[
         for path in value if isinstance(value, list) else [value]:
             if path is None and key in optional:
                 continue
-            if path is None:
+            if path is None or not str(path).strip():
                 raise ConfigError(f"{key} is not set: add {key}=PATH")
+            if key.endswith("_files") and Path(str(path)).expanduser().is_dir():
+                raise ConfigError(f"{key}={path}: a folder; name its parquet files, [A,B] for several")
             if not _reachable(str(path), hub=key.endswith("model.path")):
                 raise ConfigError(
                     f"{key}={path}: no such file or folder (relative paths start at {Path.cwd()})"

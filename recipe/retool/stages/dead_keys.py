@@ -58,6 +58,7 @@ _RL_OLD = (
     DeadKey(f"{_REF}.fsdp_config.use_torch_compile", f"{_REF}.use_torch_compile", True),
     DeadKey("transfer_queue.backend", "nothing: 0.6.1 has no such trainer"),
     DeadKey("trainer.v1", "nothing: 0.6.1 has no such trainer"),
+    DeadKey("algorithm.filter_groups", "nothing: of 0.6.1 only the DAPO recipe reads it"),
 )
 _SFT = (  # keys of fsdp_sft_trainer, which verl 0.7.1 removed; neither stack uses it
     DeadKey("data.multiturn.messages_key", "data.messages_key"),

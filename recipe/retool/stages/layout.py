@@ -31,6 +31,8 @@ def check_rl_layout(values: dict[str, Any], shape: ModelShape | None) -> None:
     _check_sequence_parallel(values, _ACTOR_SP, world, shape, "actor_rollout_ref.model")
     if has_critic(values):
         _check_sequence_parallel(values, _CRITIC_SP, world, shape, "critic.model")
+    if has_reference(values):
+        _check_sequence_parallel(values, _REF_SP, world, shape, "actor_rollout_ref.model")
     _check_divides(_INFER_TP, tp, world, f"the {world} devices")
     if tp > per_node:
         raise ConfigError(f"{_INFER_TP}={tp}: one engine does not span nodes; at most {per_node}")

@@ -1,11 +1,12 @@
 """Everything that is looked at before an engine starts; each finding names the key and the remedy."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from recipe.retool.device.memory import device_memory
+from recipe.retool.device.ray_cluster import cluster_address, why_silent
 from recipe.retool.device.variables import obsolete
 from recipe.retool.errors import ConfigError
 from recipe.retool.stages.checks import check_batch, check_micro_batch, check_names, check_reward
@@ -19,9 +20,11 @@ from recipe.retool.stages.estimate_text import (
     training_warnings,
 )
 from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check_sft_layout
-from recipe.retool.stages.numbers import whole
+from recipe.retool.stages.numbers import look_up
+from recipe.retool.stages.option_checks import check_env, check_options
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.shapes import shape_of
+from recipe.retool.stages.tokenizer_check import check_tokenizer
 
 # Paths that our configs fill in. A package (pkg://) and an absent one pass.
 OWN_PATHS = (
@@ -54,10 +57,13 @@ def check_rl(chosen: Choices, values: dict[str, Any]) -> None:
     """
     check_values("rl", chosen.stack, values)
     check_names(values)
-    shape = shape_of(str(values["actor_rollout_ref"]["model"]["path"]), chosen.model)
+    path = _model(values, "actor_rollout_ref.model.path")
+    check_tokenizer(path)
+    shape = shape_of(path, chosen.model)
     check_rl_layout(values, shape)
     check_rl_lengths(values)
     check_reward(values)
+    check_options(chosen.stack, values)
 
 
 def check_sandbox_url(values: dict[str, Any], url: str | None) -> None:
@@ -74,22 +80,28 @@ def check_sandbox_url(values: dict[str, Any], url: str | None) -> None:
         )
 
 
-def check_count(values: dict[str, Any], usable: int | None) -> None:
-    """Refuse more devices a node than torch can use here: Ray then waits for them without an end.
-
-    Args:
-        values: A resolved config.
-        usable: Devices of this node; None or 0 when that is not known.
+def check_cluster(values: dict[str, Any], env: Mapping[str, str] = os.environ) -> None:
+    """Refuse a Ray cluster that the run would join and cannot: Ray takes a minute to say so.
 
     Raises:
-        ConfigError: Names the key and the number.
+        ConfigError: Nobody answers at its address, or the config sizes a cluster that is already there.
     """
-    asked = whole(values, "trainer.n_gpus_per_node")
-    if usable and asked > usable:
+    section = "ray_kwargs.ray_init"
+    address = cluster_address(env, look_up(values, f"{section}.address"))
+    if address is None:
+        return
+    silent = why_silent(address)
+    if silent:
         raise ConfigError(
-            f"trainer.n_gpus_per_node={asked}: torch can use {usable} here; set "
-            f"trainer.n_gpus_per_node={usable}"
+            f"Ray would join the cluster at {address} ({silent}): correct or unset RAY_ADDRESS; `ray stop` "
+            f"clears what a dead cluster left; ++{section}.address=local starts one for the run"
         )
+    for key in ("num_cpus", "num_gpus"):
+        if look_up(values, f"{section}.{key}") is not None:
+            raise ConfigError(
+                f"{section}.{key}: the cluster at {address} has its size; set {section}.{key}=null, or "
+                f"++{section}.address=local for a cluster of the run's own"
+            )
 
 
 def check_rl_data(values: dict[str, Any]) -> None:
@@ -108,7 +120,10 @@ def check_sft(chosen: Choices, values: dict[str, Any]) -> None:
         ConfigError: The first thing that is wrong.
     """
     check_values("sft", chosen.stack, values)
-    check_sft_layout(values, shape_of(str(values["model"]["path"]), chosen.model))
+    check_env(values)
+    path = _model(values, "model.path")
+    check_tokenizer(path)
+    check_sft_layout(values, shape_of(path, chosen.model))
     check_micro_batch(values)
 
 
@@ -122,7 +137,7 @@ def tell_rl_estimate(chosen: Choices, values: dict[str, Any], details: bool) -> 
     if shape is None:
         _tell_unknown(str(values["actor_rollout_ref"]["model"]["path"]))
         return
-    device = device_memory(chosen.device)
+    device = device_memory(chosen.device, chosen.model)
     training, rollout = estimate_rl(values, shape, device)
     for line in [*training_lines(training, device), *rollout_lines(rollout)] if details else []:
         say(line)
@@ -136,12 +151,20 @@ def tell_sft_estimate(chosen: Choices, values: dict[str, Any], details: bool) ->
     if shape is None:
         _tell_unknown(str(values["model"]["path"]))
         return
-    device = device_memory(chosen.device)
+    device = device_memory(chosen.device, chosen.model)
     training = estimate_sft(values, shape)
     for line in training_lines(training, device) if details else []:
         say(line)
     for line in training_warnings(training, device, SFT_BUDGET):
         say(f"  warning: {line}")
+
+
+def _model(values: dict[str, Any], key: str) -> str:
+    """The path of the model; an empty one would be this folder."""
+    path = str(look_up(values, key) or "").strip()
+    if not path:
+        raise ConfigError(f"{key} is not set: add model.path=PATH, a folder or a name on the hub")
+    return path
 
 
 def _tell_unknown(path: str) -> None:

@@ -2,13 +2,8 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
-from recipe.retool.errors import StageError
-from recipe.retool.reward.score import CORRECT_SCORE
-from recipe.retool.stages.metrics import MetricsTail, StepMetrics, read_trajectories
-
-_CALL_TAG = "<tool_call>"
+from recipe.retool.stages.metrics import MetricsTail, StepMetrics
 
 
 def say(text: str) -> None:
@@ -34,25 +29,23 @@ class SftProgress:
 class RlProgress:
     """Prints a line for each RL step and for each validation."""
 
-    def __init__(self, metrics: Path, rollouts: Path) -> None:
+    def __init__(self, metrics: Path) -> None:
         self._tail = MetricsTail(metrics)
-        self._rollouts = rollouts
 
     def __call__(self) -> None:
         for record in self._tail.new():
             if "timing_s/step" in record.data:
-                say(train_line(record, self._rollouts / f"{record.step}.jsonl"))
+                say(train_line(record))
             for line in validation_lines(record):
                 say(line)
 
 
-def train_line(record: StepMetrics, rollouts: Path) -> str:
-    """``step 3  reward ...`` from verl's metrics and the step's trajectories."""
+def train_line(record: StepMetrics) -> str:
+    """``step 3  reward ...`` from the metrics of verl and, where it stands, of our sampler."""
     data = record.data
     words = [f"  step {record.step:>4}", f"reward {data['critic/score/mean']:+.2f}"]
-    rates = _rates(rollouts)
-    if rates:
-        words += [f"accuracy {rates['accuracy']:.2f}", f"tool rate {rates['tool_rate']:.2f}"]
+    shown = (("accuracy", "retool/accuracy"), ("tool rate", "retool/tool_call_rate"))
+    words += [f"{name} {data[key]:.2f}" for name, key in shown if key in data]
     words += [f"turns {data['num_turns/mean']:.1f}", f"{data['timing_s/step']:.1f} s"]
     return "  ".join(words)
 
@@ -68,15 +61,3 @@ def validation_lines(record: StepMetrics) -> list[str]:
             tools = "" if calls is None else f"  tool calls {calls:.2f}"
             lines.append(f"  validation at step {record.step}  {source}: avg@{metric} {accuracy:.3f}{tools}")
     return lines
-
-
-def _rates(path: Path) -> dict[str, Any] | None:
-    """Accuracy and tool rate of a step's rollouts; None while verl still writes them."""
-    try:
-        rows = read_trajectories(path)
-    except StageError:
-        return None
-    return {
-        "accuracy": sum(row["score"] >= CORRECT_SCORE for row in rows) / len(rows),
-        "tool_rate": sum(_CALL_TAG in row["output"] for row in rows) / len(rows),
-    }

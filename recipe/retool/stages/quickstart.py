@@ -32,7 +32,7 @@ class Settings:
     seed: int = 0
     env: str = DEFAULT_ENV
     sft_rows: int = 12800
-    sft_steps: int = 600
+    sft_steps: int = 800
     rl_steps: int = 12
     train_problems: int = 1024
     test_problems: int = 384

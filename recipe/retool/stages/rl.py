@@ -5,18 +5,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from recipe.retool.device.profiles import additions
 from recipe.retool.stages.arguments import engine_arguments, engine_parser
-from recipe.retool.stages.choices import choices_of, model_path, resolve_auto
-from recipe.retool.stages.commands import assign, ppo_command
+from recipe.retool.stages.choices import Choices, choices_of, model_path, resolve_auto
+from recipe.retool.stages.commands import assign, home, ppo_command
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
-from recipe.retool.stages.detection import tell_detection, write_detection
+from recipe.retool.stages.detection import check_devices, tell_detection, write_detection
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.preflight import (
     OWN_PATHS,
     before_composing,
-    check_count,
+    check_cluster,
     check_rl,
     check_rl_data,
     check_sandbox_url,
@@ -25,6 +25,7 @@ from recipe.retool.stages.preflight import (
 from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import RlProgress, say
 from recipe.retool.stages.sandbox_watch import SandboxWatch, working_sandbox
+from recipe.retool.stages.tool_checks import check_tools
 
 _SANDBOX_VARIABLE = "RETOOL_SANDBOX_URL"
 PATH_KEYS = ("data.train_files", "data.val_files", "actor_rollout_ref.model.path")
@@ -98,41 +99,45 @@ def run_rl(
     config = compose_config("retool_ppo", words)
     values = resolved(config)
     check_rl(chosen, values)
-    check_count(values, detection.count if detection else None)
+    seen = check_devices(chosen.device, values, detection, dry_run)
     if dry_run:
         extra = {_SANDBOX_VARIABLE: sandbox_url or "http://127.0.0.1:PORT"}
-        say(ppo_command([*words, *worker_variables(values, extra)], extra).shell())
+        say(ppo_command([*words, *worker_variables(chosen, extra)], extra).shell())
         tell_rl_estimate(chosen, values, details=True)
         return run
     check_paths(values, PATH_KEYS, OWN_PATHS)
     check_rl_data(values)
     check_sandbox_url(values, sandbox_url)
+    check_cluster(values)
     tell_rl_estimate(chosen, values, details=False)
     write_resolved(config, run.folder / "config.yaml")
-    write_detection(detection, run.folder)
+    write_detection(seen, run.folder)
     with working_sandbox(sandbox_url, run.folder / "sandbox.log") as sandbox:
-        _train(run, words, values, sandbox)
+        check_tools(values, sandbox.url)
+        _train(run, words, chosen, sandbox)
     return run
 
 
-def worker_variables(values: Mapping[str, Any], extra: Mapping[str, str]) -> list[str]:
+def worker_variables(chosen: Choices, extra: Mapping[str, str]) -> list[str]:
     """Overrides that carry variables to the actors of a Ray cluster which was there before the run.
 
-    Such actors inherit the environment of their node's Ray, not that of the driver. On one node verl starts
-    Ray itself, and the driver's environment is enough.
+    Such actors inherit the environment of their node's Ray, not that of the driver; Ray joins a cluster
+    without being asked to, on one node too, so the variables always go this way. A library to preload is a
+    file of one node, and stays.
     """
-    if values["trainer"]["nnodes"] == 1:
-        return []
-    return [assign(f"++ray_kwargs.ray_init.runtime_env.env_vars.{name}", extra[name]) for name in extra]
+    device = additions(chosen.device, os.environ, chosen.stack)
+    found = {**device, "RETOOL_HOME": str(home()), **extra}  # the config's paths begin with RETOOL_HOME
+    found.pop("LD_PRELOAD", None)
+    return [assign(f"++ray_kwargs.ray_init.runtime_env.env_vars.{name}", found[name]) for name in found]
 
 
-def _train(run: RlRun, words: list[str], values: Mapping[str, Any], sandbox: SandboxWatch) -> None:
+def _train(run: RlRun, words: list[str], chosen: Choices, sandbox: SandboxWatch) -> None:
     metrics = run.folder / "metrics"
     attempt = attempt_file(metrics)
     extra = {"VERL_FILE_LOGGER_PATH": str(attempt), _SANDBOX_VARIABLE: sandbox.url}
-    command = ppo_command([*words, *worker_variables(values, extra)], extra)
+    command = ppo_command([*words, *worker_variables(chosen, extra)], extra)
     (run.folder / "command.sh").write_text(command.shell() + "\n")
-    progress = RlProgress(attempt, run.folder / "rollouts")
+    progress = RlProgress(attempt)
 
     def watch() -> None:
         progress()

@@ -16,13 +16,13 @@ from recipe.retool.device.memory import device_memory
 from recipe.retool.errors import ConfigError
 from recipe.retool.stages.choices import Choices, choices_of, model_path
 from recipe.retool.stages.compose import check_paths, compose_config, resolved
+from recipe.retool.stages.detection import check_count
 from recipe.retool.stages.estimate import Rollout, estimate_rl
 from recipe.retool.stages.estimate_text import rollout_warnings, training_warnings
 from recipe.retool.stages.preflight import (
     OWN_PATHS,
     RL_BUDGET,
     before_composing,
-    check_count,
     check_rl,
     check_rl_data,
 )
@@ -82,7 +82,7 @@ def examine_run(overrides: Sequence[str], usable: int | None = None) -> list[Che
 
 def check_fit(chosen: Choices, values: dict[str, Any], shape: ModelShape) -> list[Check]:
     """Memory of the devices and the host, and disk, against the estimate."""
-    device = device_memory(chosen.device)
+    device = device_memory(chosen.device, chosen.model)
     training, rollout = estimate_rl(values, shape, device)
     told = [*training_warnings(training, device, RL_BUDGET), *rollout_warnings(rollout)]
     text = f"estimate {training.total:.0f} GiB of {device.gib:.0f} ({device.origin}) a device"

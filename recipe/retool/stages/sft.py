@@ -8,10 +8,10 @@ from recipe.retool.stages.arguments import engine_arguments
 from recipe.retool.stages.choices import choices_of, resolve_auto
 from recipe.retool.stages.commands import assign, sft_command, sft_overrides
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
-from recipe.retool.stages.detection import tell_detection, write_detection
+from recipe.retool.stages.detection import check_devices, tell_detection, write_detection
 from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.numbers import whole
-from recipe.retool.stages.preflight import before_composing, check_count, check_sft, tell_sft_estimate
+from recipe.retool.stages.preflight import before_composing, check_sft, tell_sft_estimate
 from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import SftProgress, say
 
@@ -66,7 +66,7 @@ def run_sft(overrides: Sequence[str], folder: Path, dry_run: bool = False) -> Sf
     values = resolved(config)
     ranks, nodes = (whole(values, f"trainer.{key}") for key in ("n_gpus_per_node", "nnodes"))
     check_sft(chosen, values)
-    check_count(values, detection.count if detection else None)
+    seen = check_devices(chosen.device, values, detection, dry_run)
     if dry_run:
         say(sft_command(words, ranks, {}, nodes).shell())
         tell_sft_estimate(chosen, values, details=True)
@@ -74,7 +74,7 @@ def run_sft(overrides: Sequence[str], folder: Path, dry_run: bool = False) -> Sf
     check_paths(values, ["data.train_files", "model.path"])
     tell_sft_estimate(chosen, values, details=False)
     write_resolved(config, run.folder / "config.yaml")
-    write_detection(detection, run.folder)
+    write_detection(seen, run.folder)
     attempt = attempt_file(metrics)
     command = sft_command(words, ranks, {"VERL_FILE_LOGGER_PATH": str(attempt)}, nodes)
     (run.folder / "command.sh").write_text(command.shell() + "\n")

@@ -70,8 +70,10 @@ def shape_of(path: str, group: str) -> ModelShape | None:
             raise ConfigError(
                 f"{file} cannot be read ({error}): write the model again, or download it"
             ) from error
-        if not isinstance(config, dict):
-            raise ConfigError(f"{file} is not a JSON object: write the model again, or download it")
+        if not isinstance(config, dict) or not config:
+            raise ConfigError(
+                f"{file} is not a JSON object, or an empty one: write the model again, or download it"
+            )
         return read_shape(config)
     return KNOWN_SHAPES.get(group) if path == _OWN_PATH or _named_like(path, group) else None
 

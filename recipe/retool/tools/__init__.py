@@ -1,1 +1,1 @@
-"""Tool room: the schema of the code interpreter, argument checks, the text of a result."""
+"""Tool room: tools by name, their schemas, argument checks, the text of a result."""

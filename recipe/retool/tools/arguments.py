@@ -1,12 +1,13 @@
 """Checking the arguments of a tool call, once, before anything else looks at them."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from recipe.retool.tools.schema import CODE_INTERPRETER_SCHEMA
 
-_EXAMPLE = 'call it with {"code": "<python source>"}'
+_CODE_EXAMPLE = 'call it with {"code": "<python source>"}'
 _KNOWN = frozenset(CODE_INTERPRETER_SCHEMA["function"]["parameters"]["properties"])
 _FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\r?\n(?P<body>.*?)\r?\n?[ \t]*```\s*", re.DOTALL)
 
@@ -27,10 +28,10 @@ class CodeArguments:
 
 @dataclass(frozen=True)
 class BadArguments:
-    """Arguments that cannot be executed.
+    """Arguments that a tool cannot take.
 
     Attributes:
-        kind: ``not_object``, ``missing_code``, ``wrong_type`` or ``empty_code``; counted apart.
+        kind: ``not_object``, ``missing_NAME``, ``wrong_type``, ``empty_NAME`` or one of the tool's own.
         text: What the model is told, with the way to put it right.
     """
 
@@ -40,18 +41,37 @@ class BadArguments:
 
 def parse_arguments(arguments: Any) -> CodeArguments | BadArguments:
     """Check the decoded JSON of a call of the code interpreter; never raises."""
-    if not isinstance(arguments, dict):
-        return _bad("not_object", f"the arguments must be a JSON object, not {_kind_of(arguments)}")
-    if "code" not in arguments:
-        names = ", ".join(repr(str(name)[:40]) for name in list(arguments)[:5])
-        return _bad("missing_code", f"the argument 'code' is missing (got: {names or 'nothing'})")
-    code = arguments["code"]
-    if not isinstance(code, str):
-        return _bad("wrong_type", f"the argument 'code' must be a string, not {_kind_of(code)}")
-    code = strip_fence(code)
+    given = text_arguments(arguments, ("code",), _CODE_EXAMPLE)
+    if isinstance(given, BadArguments):
+        return given
+    code = strip_fence(given["code"])
     if not code.strip():
-        return _bad("empty_code", "the argument 'code' is empty")
+        return bad_arguments("empty_code", "the argument 'code' is empty", _CODE_EXAMPLE)
     return CodeArguments(code, tuple(sorted(str(name) for name in arguments if name not in _KNOWN)))
+
+
+def text_arguments(arguments: Any, names: Sequence[str], example: str) -> dict[str, str] | BadArguments:
+    """The arguments of these names, all of them text that is not blank; never raises.
+
+    Args:
+        arguments: The decoded JSON of a call, whatever the model put there.
+        names: What has to be in it.
+        example: What a call looks like, for the text to the model.
+    """
+    if not isinstance(arguments, dict):
+        problem = f"the arguments must be a JSON object, not {_kind_of(arguments)}"
+        return bad_arguments("not_object", problem, example)
+    for name in names:
+        if name not in arguments:
+            got = ", ".join(repr(str(other)[:40]) for other in list(arguments)[:5])
+            problem = f"the argument {name!r} is missing (got: {got or 'nothing'})"
+            return bad_arguments(f"missing_{name}", problem, example)
+        if not isinstance(arguments[name], str):
+            problem = f"the argument {name!r} must be a string, not {_kind_of(arguments[name])}"
+            return bad_arguments("wrong_type", problem, example)
+        if not arguments[name].strip():
+            return bad_arguments(f"empty_{name}", f"the argument {name!r} is empty", example)
+    return {name: arguments[name] for name in names}
 
 
 def strip_fence(code: str) -> str:
@@ -62,8 +82,9 @@ def strip_fence(code: str) -> str:
     return match["body"]
 
 
-def _bad(kind: str, problem: str) -> BadArguments:
-    return BadArguments(kind, f"Invalid arguments: {problem}; {_EXAMPLE}.")
+def bad_arguments(kind: str, problem: str, example: str) -> BadArguments:
+    """Arguments with that problem, and the way to put it right."""
+    return BadArguments(kind, f"Invalid arguments: {problem}; {example}.")
 
 
 def _kind_of(value: Any) -> str:

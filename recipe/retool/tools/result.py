@@ -17,28 +17,52 @@ from recipe.retool.sandbox.wire import encodable
 DEFAULT_LIMIT = 4096
 NO_OUTPUT = "(no output; use print() to see a value)"
 _UNAVAILABLE = "[the code interpreter is not available at the moment; this is not an error in the code]"
+_RESTARTED = "[the interpreter was restarted; variables are lost]"
 
 # Random names of a run's folder and file, ours and SandboxFusion's, and where Python lives on this host.
 # The look-behind keeps the search linear in outputs full of slashes.
 _RUN_FOLDER = re.compile(r"(?<![\w.+-])(?:/[\w.+-]+)*/tmp[a-z0-9_]{8}/")
 _RUN_FILE = re.compile(r"\btmp[a-z0-9_]{8}\.py\b")
+_ERROR_LINE = re.compile(r"^(?:\w+\.)*(?P<name>[A-Za-z_]\w*)(?::|$)", re.MULTILINE)
 _LIBRARY = re.compile(r'(?<=File ")[^"\n]*/(?:site-packages|dist-packages|lib/python3\.\d+)/(?=[^"\n]*")')
 
 
-def result_text(result: ExecutionResult, limit: int = DEFAULT_LIMIT) -> str:
+def result_text(result: ExecutionResult, limit: int = DEFAULT_LIMIT, restarted: bool = False) -> str:
     """What the model sees of an execution.
 
     Args:
         result: Outcome of the run.
         limit: Most characters of the text. A longer stdout keeps its two ends, a longer stderr (the
             traceback) its end; a mark says how many characters are missing.
+        restarted: Say that the variables of a session are lost.
 
     Returns:
         Non-empty text without surrounding newlines, at most ``limit`` characters.
     """
     if result.status is ExecutionStatus.UNAVAILABLE:
         return _fit_tail(_UNAVAILABLE, limit)
+    if restarted:
+        text = result_text(result, max(limit - len(_RESTARTED) - 1, 1))
+        return _fit_tail(f"{text}\n{_RESTARTED}", limit)
     return _compose(_tidy(result.stdout), _tidy(result.stderr), _note(result), limit)
+
+
+def is_empty(result: ExecutionResult) -> bool:
+    """The program printed nothing and ended without an error."""
+    return result.ok and not result.stdout.strip() and not result.stderr.strip()
+
+
+def error_name(stderr: str) -> str:
+    """Name of the exception that ended a program, without its module; empty where no traceback tells.
+
+    It stands in the first line after the traceback's last frame that is not indented: the lines of a long
+    message come after it.
+    """
+    frame = stderr.rfind('\n  File "') + 1 if not stderr.startswith('  File "') else 0
+    if not stderr.startswith('  File "', frame):
+        return ""
+    match = _ERROR_LINE.search(stderr, frame)
+    return match["name"] if match else ""
 
 
 def recorded_result_text(recorded: str, limit: int = DEFAULT_LIMIT) -> str:

@@ -56,6 +56,15 @@ def token_builder(loop: Any) -> Any:
     return found or SuffixBuilder(loop.tokenizer, getattr(loop, "apply_chat_template_kwargs", {}))
 
 
+def renders_tools_alone(builder: Any) -> bool:
+    """Whether a builder makes a tool turn of its texts alone, by the chat template, not of the dialogue."""
+    if isinstance(builder, SuffixBuilder):
+        return True
+    from verl.utils.tokenizer.continuous_token import ContinuousTokenBuilder
+
+    return bool(type(builder)._tokenize_tool_group is ContinuousTokenBuilder._tokenize_tool_group)
+
+
 def tool_source(dataset: Any) -> str | None:
     """Where the tools of a data set come from; None when it has none."""
     return dataset.tool_config_path or getattr(dataset, "function_tool_path", None)

@@ -167,14 +167,18 @@ class Trajectory:
         self, text: str, calls: Sequence[ParsedCall], texts: Sequence[str]
     ) -> tuple[list[int], int]:
         """Tokens of turns of role "tool", and how many tokens of the model's turn they replace."""
-        before = [*self._messages, {"role": "assistant", "content": text, "tool_calls": _as_messages(calls)}]
-        after = [*before, *({"role": "tool", "content": answer} for answer in texts)]
         own, eos = self._transcript.ids, self._loop.tokenizer.eos_token_id
-        merge = partial(self._shop.builder.merge_context_tokens, before, after, tools=self._schemas)
+        frame = self._shop.frame(self._loop.tokenizer, self._schemas)
+        if frame is not None:
+            closed = own if own[-1] == eos else [*own, eos]
+            return [*closed[len(own) :], *frame.tokens(texts)], 0
+        before = [*self._messages, {"role": "assistant", "content": text, "tool_calls": _as_messages(calls)}]
+        self._messages = [*before, *({"role": "tool", "content": answer} for answer in texts)]
+        merge = partial(self._shop.builder.merge_context_tokens, before, self._messages, tools=self._schemas)
         merged = merge(own)
         if own[-1] != eos and not merged.removed_prefix_token_count:
             merged = merge([*own, eos])  # a stop string ended the turn before the model could
-        self._messages, replaced = after, merged.removed_prefix_token_count
+        replaced = merged.removed_prefix_token_count
         return merged.token_ids[len(own) - replaced :], replaced
 
 

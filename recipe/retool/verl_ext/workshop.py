@@ -4,8 +4,8 @@ verl makes an agent loop object for each trajectory; reading configs and wrappin
 more than a turn of the loop itself.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -15,8 +15,9 @@ from recipe.retool.env.calls import Tools
 from recipe.retool.env.guard import Guard
 from recipe.retool.env.registry import env_class
 from recipe.retool.env.settings import Budget, EnvSettings, Masks
-from recipe.retool.verl_ext.bridge import token_builder
+from recipe.retool.verl_ext.bridge import renders_tools_alone, token_builder
 from recipe.retool.verl_ext.foreign_tool import as_tool
+from recipe.retool.verl_ext.tool_frame import ToolFrame
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Workshop:
         budget: Limits of a trajectory.
         masks: Which trajectories are not trained on.
         builder: Renders prompts and tool turns to tokens.
+        template_kwargs: Further arguments of the chat template.
     """
 
     config: Any
@@ -40,6 +42,8 @@ class Workshop:
     budget: Budget
     masks: Masks
     builder: Any
+    template_kwargs: Mapping[str, Any]
+    _frames: dict[tuple[str, ...], ToolFrame | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, loop: Any) -> "Workshop":
@@ -60,7 +64,17 @@ class Workshop:
             budget=Budget.from_config(options.get("budget"), loop.max_assistant_turns, loop.max_user_turns),
             masks=Masks.from_config(options.get("masks")),
             builder=token_builder(loop),
+            template_kwargs=getattr(loop, "apply_chat_template_kwargs", None) or {},
         )
+
+    def frame(self, tokenizer: Any, schemas: Sequence[Mapping[str, Any]] | None) -> ToolFrame | None:
+        """The frame of tool turns under these schemas; None where tool turns depend on the dialogue."""
+        names = tuple(str(schema["function"]["name"]) for schema in schemas or ())
+        if names not in self._frames:
+            alone = renders_tools_alone(self.builder)
+            made = ToolFrame(tokenizer, self.builder, schemas, self.template_kwargs) if alone else None
+            self._frames[names] = made
+        return self._frames[names]
 
     def chosen(self, extra_info: Mapping[str, Any] | None) -> tuple[Tools, list[Mapping[str, Any]]]:
         """The tools of one row and their schemas (``extra_info.tool_selection``, as in verl's own loop)."""

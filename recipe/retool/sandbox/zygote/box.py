@@ -5,8 +5,6 @@ page that it touches is shared with the fork server and has to be copied. So all
 arguments made, before the fork.
 """
 
-import base64
-import json
 import os
 import socket
 from collections.abc import Callable
@@ -14,7 +12,6 @@ from contextlib import suppress
 from ctypes import addressof, c_char_p, c_int, c_uint, c_ulong, c_void_p
 from dataclasses import dataclass
 from os import close, dup2, mkdir, open, symlink, write
-from pathlib import Path
 from resource import (
     RLIM_INFINITY,
     RLIMIT_AS,
@@ -33,13 +30,15 @@ from recipe.retool.sandbox.zygote.linux import failure
 from recipe.retool.sandbox.zygote.loop import Task
 from recipe.retool.sandbox.zygote.messages import (
     BROKEN,
-    FOLDER,
+    CONTROL_FD,
     HAND_OUT,
+    HAS_CONTROL,
     HAS_FILES,
     HAS_STDIN,
     code_of,
     text_packet,
 )
+from recipe.retool.sandbox.zygote.payload import fill, hand_out
 
 NOBODY = 65534
 _RLIMITS = (RLIMIT_AS, RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_DATA, RLIMIT_CORE)
@@ -75,8 +74,8 @@ class Walls:
 def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
     """The function with which a child moves into the box; it gives the program's source.
 
-    Afterwards no descriptor but 0, 1 and 2 is open. When a wall does not stand, the server is told over its
-    socket and the child ends.
+    Afterwards no descriptor but 0, 1 and 2 is open, and CONTROL_FD for who is to have it. When a wall does
+    not stand, the server is told over its socket and the child ends.
     """
     mounts = _file_system(walls)
     nobody = _nobody(walls)
@@ -116,7 +115,11 @@ def builder(walls: Walls, sock: socket.socket) -> Callable[[Task], str]:
         except (OSError, ValueError) as error:
             sock.send(text_packet(BROKEN, job.number, str(error)))
             os._exit(1)
-        close_range(3, 0xFFFFFFFF, 0)
+        kept = 3
+        if job.flags & HAS_CONTROL:  # not before: 3 may be one that was needed up to here
+            dup2(fds[-1], CONTROL_FD)
+            kept = CONTROL_FD + 1
+        close_range(kept, 0xFFFFFFFF, 0)
         return code.decode("utf-8", "replace")
 
     return enter
@@ -232,22 +235,3 @@ def locker(bpf: bytes, ruleset: int = -1) -> Callable[..., None]:
             raise failure("seccomp")
 
     return lock
-
-
-def fill(payload: int) -> bytes:
-    """Write the files that come with a program; returns the program."""
-    with os.fdopen(payload, "rb") as file:
-        fields = json.loads(file.read())
-    for name, content in fields["files"].items():
-        try:
-            Path(name).parent.mkdir(parents=True, exist_ok=True)
-            Path(name).write_bytes(base64.b64decode(content))
-        except OSError as error:
-            raise ValueError(f"files: cannot write {name!r}: {error.strerror}") from error
-    return str(fields["code"]).encode("utf-8", "replace")
-
-
-def hand_out(sock: socket.socket, number: int) -> None:
-    """Let the server look into the working directory after the end: the descriptor keeps it alive."""
-    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    socket.send_fds(sock, [text_packet(FOLDER, number, "")], [fd])

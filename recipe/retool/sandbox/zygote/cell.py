@@ -15,10 +15,20 @@ from os import chdir, chown, close, dup2, mkdir, nice, open, setpgid, write
 from typing import Any
 
 from recipe.retool.sandbox.zygote import landlock, linux, tree
-from recipe.retool.sandbox.zygote.box import NEW_FILE, NICE, fill, hand_out, limiter, locker
+from recipe.retool.sandbox.zygote.box import NEW_FILE, NICE, limiter, locker
 from recipe.retool.sandbox.zygote.linux import failure
 from recipe.retool.sandbox.zygote.loop import Task
-from recipe.retool.sandbox.zygote.messages import BROKEN, HAND_OUT, HAS_FILES, HAS_STDIN, code_of, text_packet
+from recipe.retool.sandbox.zygote.messages import (
+    BROKEN,
+    CONTROL_FD,
+    HAND_OUT,
+    HAS_CONTROL,
+    HAS_FILES,
+    HAS_STDIN,
+    code_of,
+    text_packet,
+)
+from recipe.retool.sandbox.zygote.payload import fill, hand_out
 
 
 @dataclass(frozen=True)
@@ -46,8 +56,8 @@ def run_folder(folder: str, number: int) -> str:
 def builder(cell: Cell, sock: socket.socket) -> Callable[[Task], tuple[str, str]]:
     """The function with which a child moves into its cell; it gives the program's source and file name.
 
-    Afterwards no descriptor but 0, 1 and 2 is open. When a wall does not stand, the server is told over its
-    socket and the child ends.
+    Afterwards no descriptor but 0, 1 and 2 is open, and CONTROL_FD for who is to have it. When a wall does
+    not stand, the server is told over its socket and the child ends.
     """
     become = _user(cell.proc_fd)
     put_limits, locks = limiter(cell.proc_fd), locker(cell.bpf)
@@ -83,7 +93,11 @@ def builder(cell: Cell, sock: socket.socket) -> Callable[[Task], tuple[str, str]
         except (OSError, ValueError) as error:
             sock.send(text_packet(BROKEN, job.number, str(error)))
             os._exit(1)
-        close_range(3, 0xFFFFFFFF, 0)
+        kept = 3
+        if job.flags & HAS_CONTROL:  # not before: 3 may be one that was needed up to here
+            dup2(fds[-1], CONTROL_FD)
+            kept = CONTROL_FD + 1
+        close_range(kept, 0xFFFFFFFF, 0)
         return code.decode("utf-8", "replace"), f"{folder}/main.py"
 
     return enter

@@ -4,8 +4,8 @@ import logging
 from enum import Enum
 
 from recipe.retool.errors import SandboxError
-from recipe.retool.sandbox.protocol import Runner
 from recipe.retool.sandbox.runner import SubprocessRunner
+from recipe.retool.sandbox.sessions import ProgramRunner
 from recipe.retool.sandbox.zygote.probe import probe_isolation
 from recipe.retool.sandbox.zygote.probe_container import probe_container
 from recipe.retool.sandbox.zygote.runner import ZygoteRunner
@@ -22,7 +22,7 @@ class IsolationMode(str, Enum):
     PROCESS = "process"  # limits only: no wall against hostile code
 
 
-def choose_runner(mode: IsolationMode, python: str, owns_process: bool) -> Runner:
+def choose_runner(mode: IsolationMode, python: str, owns_process: bool) -> ProgramRunner:
     """The runner for a mode; SandboxError when isolation is wanted that cannot be had."""
     reasons = ""
     if mode in (IsolationMode.AUTO, IsolationMode.NAMESPACES):

@@ -11,6 +11,7 @@ from recipe.retool.sandbox.zygote import linux
 from recipe.retool.sandbox.zygote.messages import PACKET, Job, command_of, receive
 
 CENSUS_SECONDS = 0.1
+_COUNT_SHARE = 20  # one part in so many of a core at most is spent on counting
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ class Loop(ABC):
         while True:
             now = time.monotonic()
             if now >= self._next_count:
-                self._next_count = now + CENSUS_SECONDS
                 self._count(now)
+                spent = time.monotonic() - now  # hundreds of programs take long to look at
+                self._next_count = now + max(CENSUS_SECONDS, _COUNT_SHARE * spent)
             for fd, _ in self._poll.poll(self._patience()):
                 if fd == self._children:
                     os.read(fd, 4096)

@@ -19,7 +19,8 @@ _HEAD = struct.Struct("<cI")
 _DONE = struct.Struct("<cIi?")
 _KILL, _START, _FORGET = b"K", b"J", b"O"
 READY, FAILED, ENDED, BROKEN, FOLDER = b"R", b"F", b"D", b"E", b"W"
-HAND_OUT, HAS_FILES, HAS_STDIN = 1, 2, 4
+HAND_OUT, HAS_FILES, HAS_STDIN, HAS_CONTROL = 1, 2, 4, 8
+CONTROL_FD = 3
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Job:
         memory_mb: Most memory in MiB of all its processes together.
         flags: HAND_OUT: send a descriptor of the working directory. HAS_FILES: a descriptor of a JSON object
             with ``code`` and ``files`` (relative path to base64) comes along, and no program in the packet.
-            HAS_STDIN: a descriptor for standard input comes along.
+            HAS_STDIN: a descriptor for standard input comes along. HAS_CONTROL, with none of the others: one
+            that the program keeps, as CONTROL_FD.
     """
 
     number: int

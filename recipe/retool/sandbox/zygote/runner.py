@@ -4,13 +4,14 @@ import asyncio
 import itertools
 import logging
 import os
-import signal
 import sys
 import time
 
+from recipe.retool.errors import SandboxError
 from recipe.retool.sandbox.ending import result_of
 from recipe.retool.sandbox.limits import BASE_MB, Interpreter, Limits
 from recipe.retool.sandbox.protocol import RunOutcome, RunRequest
+from recipe.retool.sandbox.session import ProgramSession, SessionRequest, program
 from recipe.retool.sandbox.types import ExecutionResult, ExecutionStatus
 from recipe.retool.sandbox.workdir import confined
 from recipe.retool.sandbox.zygote.cgroups import Group, find_cgroups, programs_memory_mb
@@ -18,15 +19,15 @@ from recipe.retool.sandbox.zygote.container import Quarters
 from recipe.retool.sandbox.zygote.files import fetch
 from recipe.retool.sandbox.zygote.fleet import Fleet
 from recipe.retool.sandbox.zygote.kinds import KINDS, Kind
-from recipe.retool.sandbox.zygote.messages import HAND_OUT, Job, Report
+from recipe.retool.sandbox.zygote.messages import CONTROL_FD, HAND_OUT, HAS_CONTROL, Job, Report
 from recipe.retool.sandbox.zygote.process import BrokenRun, Zygote, ZygoteLost
 from recipe.retool.sandbox.zygote.seccomp import compiled_filter
+from recipe.retool.sandbox.zygote.session import KILL_SECONDS, STUCK, ZygoteProcess, note_of
 from recipe.retool.sandbox.zygote.wires import Wires
 
 logger = logging.getLogger(__name__)
-_KILL_SECONDS = 5.0
-_STUCK = f"it did not end a program in {_KILL_SECONDS:g} s"
-_NO_MEMORY = "\nMemoryError: killed, for its processes together took too much memory"
+# Sessions do not say what they will import: the kind with most of what programs use.
+_SESSION_KIND = "import sympy"
 _SLACK_MB = 64
 _MIB = 1 << 20
 
@@ -85,6 +86,30 @@ class ZygoteRunner:
         seconds = time.monotonic() - started
         return RunOutcome(ExecutionResult(ExecutionStatus.UNAVAILABLE, message=reason, seconds=seconds))
 
+    async def open_session(self, request: SessionRequest) -> ProgramSession:
+        """Start the program of a session; SandboxError when no fork server can."""
+        reason = ""
+        for place in ("first", "second"):
+            session = ProgramSession(self._limits)
+            try:
+                await self._begin(session, request)
+                return session
+            except ZygoteLost as error:
+                session.discard()
+                logger.warning("%s try to open a session: %s", place, error)
+                reason = str(error)
+            except BaseException:
+                session.discard()
+                raise
+        raise SandboxError(reason)
+
+    async def _begin(self, session: ProgramSession, request: SessionRequest) -> None:
+        zygote = await self.fleet.zygote_for(_SESSION_KIND)
+        number = next(self._numbers)
+        job = self._job(number, zygote, request.memory_limit_mb, request.seconds, HAS_CONTROL)
+        call = await zygote.submit(job, program(CONTROL_FD).encode(), session.theirs)
+        session.attach(ZygoteProcess(zygote, number, call, self._group))
+
     async def aclose(self) -> None:
         """Kill every program and the fork servers."""
         self.fleet.close()
@@ -99,7 +124,7 @@ class ZygoteRunner:
         number = next(self._numbers)
         with Wires(request, self._limits, on_flood=lambda: zygote.kill(number)) as wires:
             try:
-                job = self._job(number, zygote, request, timeout, wires.flags)
+                job = self._job(number, zygote, request.memory_limit_mb, timeout, wires.flags)
                 call = await zygote.submit(job, wires.code, wires.theirs)
             finally:
                 wires.close_theirs()
@@ -113,15 +138,13 @@ class ZygoteRunner:
                     zygote.forget(number)
             stdout, stderr = wires.texts()
         end = call.result()
-        killed = end.status == -signal.SIGKILL and self._group is not None and self._group.killed()
-        if end.too_big or killed:
-            stderr += _NO_MEMORY
+        stderr += note_of(end, self._group)
         result = result_of(end.status, in_time, stdout, stderr, seconds, wires.flooded)
         return RunOutcome(result, files)
 
-    def _job(self, number: int, zygote: Zygote, request: RunRequest, timeout: float, flags: int) -> Job:
-        memory_mb = self._limits.memory(request.memory_limit_mb) + _SLACK_MB
-        memory, *others = self._limits.rlimits(timeout, request.memory_limit_mb, self._limits.processes)
+    def _job(self, number: int, zygote: Zygote, asked_mb: int, timeout: float, flags: int) -> Job:
+        memory_mb = self._limits.memory(asked_mb) + _SLACK_MB
+        memory, *others = self._limits.rlimits(timeout, asked_mb, self._limits.processes)
         # What the preloaded modules take is there before the program asks for anything.
         memory += max(0, zygote.ready.result() + _SLACK_MB - BASE_MB) * _MIB
         return Job(number, (memory, *others), memory_mb, flags)
@@ -148,7 +171,7 @@ async def _end(zygote: Zygote, number: int, call: "asyncio.Future[Report]", time
         zygote.kill(number)
 
     timer = loop.call_later(timeout, end)
-    guard = loop.call_later(timeout + _KILL_SECONDS, zygote.close, _STUCK)
+    guard = loop.call_later(timeout + KILL_SECONDS, zygote.close, STUCK)
     call.add_done_callback(lambda _: guard.cancel())
     try:
         await asyncio.shield(call)

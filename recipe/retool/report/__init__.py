@@ -1,0 +1,1 @@
+"""Figures of trajectories: what the policy does, beside how well it scores."""
