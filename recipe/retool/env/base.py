@@ -117,7 +117,7 @@ class ToolEnv(ABC):
     ) -> list[Step]:
         """``step`` for several trajectories at once; answers in the order of the responses."""
         given = episodes or [Episode(self.tools) for _ in raw_responses]
-        pairs = zip(raw_responses, given, strict=True)
+        pairs = list(zip(raw_responses, given, strict=True))
         return list(await asyncio.gather(*(self.step(raw, episode) for raw, episode in pairs)))
 
 
