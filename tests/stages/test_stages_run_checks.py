@@ -1,8 +1,10 @@
 """`retool doctor key=value ...`: a planned run."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+from chat_styles import STYLES
 
 from recipe.retool.device.checks import Check, Level
 from recipe.retool.device.engine_checks import check_load
@@ -74,3 +76,14 @@ def test_a_sandbox_under_load() -> None:
 
 def test_a_dead_sandbox_under_load_is_an_error() -> None:
     assert check_load("http://127.0.0.1:9", concurrency=2).level is Level.ERROR
+
+
+@pytest.mark.parametrize(("style", "level"), [("qwen2_5", Level.OK), ("qwen3", Level.WARNING)])
+def test_the_drift_of_a_chat_template_is_told(
+    style: str, level: Level, task: TaskFiles, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(task.base, tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(STYLES[style])
+    found = check_model(str(folder), {"enable_thinking": True})
+    assert found.level is level
+    assert ("two questions, thinking: " in found.found) == (level is Level.WARNING)

@@ -6,8 +6,8 @@ messages (and on nothing else), so each tool output must be a message of its own
 ``hermes``
     ``assistant`` (text + one ``tool_calls`` entry), ``tool`` (output), ..., ``assistant`` (last words).
 ``tags``
-    ``assistant`` (text + ``<code>...</code>``), ``user`` (``<interpreter>...</interpreter>``), ...
-    The role is ``user`` because templates wrap ``tool`` messages in tags of their own.
+    ``assistant`` (text + ``<code>...</code>``), ``tool`` (output), ...; the environment ``retool`` puts
+    ``<interpreter>`` tags around the outputs.
 
 Whitespace at the outer ends of an assistant text is not kept: the template puts its own newline there,
 and a leading one could fuse with it into a single token, which would shift verl's loss mask.

@@ -6,6 +6,7 @@ object serves all of them. The interface is that of Agent-R1's tool environments
 """
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from recipe.retool.env.episode import Episode
 from recipe.retool.env.guard import Guard
 from recipe.retool.env.settings import EnvSettings
 
+logger = logging.getLogger(__name__)
 Message = dict[str, Any]
 Decode = Callable[[Sequence[int]], str]
 
@@ -94,8 +96,8 @@ class ToolEnv(ABC):
         allowed = min(self.settings.max_parallel_calls, episode.calls_left())
         jobs, runnable = [], 0
         for call in calls:
-            runnable += not call.problem
-            jobs.append(_run(call, episode, runnable <= allowed, allowed))
+            runnable += not call.problem and call.name in episode.tools
+            jobs.append(_run(call, episode, runnable <= allowed))
         results = await asyncio.gather(*jobs)
         for call, result in zip(calls, results, strict=True):
             episode.add_result(call, result, raw_response)
@@ -115,11 +117,11 @@ class ToolEnv(ABC):
     ) -> list[Step]:
         """``step`` for several trajectories at once; answers in the order of the responses."""
         given = episodes or [Episode(self.tools) for _ in raw_responses]
-        pairs = zip(raw_responses, given, strict=True)
+        pairs = list(zip(raw_responses, given, strict=True))
         return list(await asyncio.gather(*(self.step(raw, episode) for raw, episode in pairs)))
 
 
-async def _run(call: ParsedCall, episode: Episode, allowed: bool, limit: float) -> ToolResult:
+async def _run(call: ParsedCall, episode: Episode, allowed: bool) -> ToolResult:
     """One call, or why it is not run."""
     if call.problem:
         return ToolResult(call.message, call.problem)
@@ -127,9 +129,13 @@ async def _run(call: ParsedCall, episode: Episode, allowed: bool, limit: float) 
         names = ", ".join(episode.tools) or "none"
         return ToolResult(f"Unknown tool {call.name[:100]!r}. Available tools: {names}.", UNKNOWN)
     if not allowed:
-        return ToolResult(f"[not run: at most {limit:.0f} calls are run here]", NOT_RUN)
+        return ToolResult("[not run: the limit of tool calls is reached]", NOT_RUN)
     tool, left = episode.tools[call.name], episode.seconds_left()
     try:
         return await asyncio.wait_for(tool.call(call.arguments, episode.session), left)
-    except asyncio.TimeoutError:
-        return ToolResult("[stopped: no time is left]", "timeout", left or 0.0)
+    except Exception as problem:
+        if isinstance(problem, asyncio.TimeoutError) and episode.seconds_left() == 0:
+            return ToolResult("[stopped: no time is left]", "timeout", left or 0.0)
+        # Tools of other packages may break their word; one trajectory's call must not end the others.
+        logger.exception("tool %s raised", call.name)
+        return ToolResult(f"Error executing tool {call.name!r}: {type(problem).__name__}: {problem}", "error")

@@ -4,14 +4,19 @@ ReTool (arXiv 2504.11536, section 2.2): generation pauses at ``</code>``, the co
 on in the same turn of the model.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recipe.retool.env.base import Decode, Message, ToolEnv
-from recipe.retool.env.calls import INCOMPLETE, ParsedCall
+from recipe.retool.env.calls import INCOMPLETE, MALFORMED, ParsedCall
 from recipe.retool.tools.schema import TOOL_NAME
 
 OPEN, CLOSE = "<code>", "</code>"
+_TAG = re.compile(f"{OPEN}|{CLOSE}")
+# The backslash is what the guard would put there.
+_NO_END = r"[the code was not closed: end it with <\/code>]"
+_NO_BEGIN = r"[no code was opened: begin it with <\code>]"
 INSTRUCTION = (
     "Solve the problem step by step. Where a computation helps, write Python code like this:\n"
     "<code>\n```python\nprint(1 + 1)\n```\n</code>\n"
@@ -44,18 +49,19 @@ class CodeTagsEnv(ToolEnv):
         return prompt, None
 
     def extract_tool_calls(self, raw_response: str) -> list[ParsedCall]:
-        """Each ``<code>`` block, as a call of the code interpreter."""
-        calls = []
-        start = raw_response.find(OPEN)
-        while start >= 0:
-            body = start + len(OPEN)
-            end = raw_response.find(CLOSE, body)
-            if end < 0:
-                message = f"[the code was not closed: end it with {CLOSE.replace('<', '<' + chr(92))}]"
-                calls.append(ParsedCall(start, TOOL_NAME, problem=INCOMPLETE, message=message))
+        """Each ``<code>`` block, as a call of the code interpreter; an end without a begin is malformed."""
+        calls, position = [], 0
+        while (found := _TAG.search(raw_response, position)) is not None:
+            start, body = found.span()
+            end = body if found[0] == CLOSE else raw_response.find(CLOSE, body)
+            position = end + len(CLOSE) if found[0] == OPEN else body
+            if found[0] == CLOSE:
+                calls.append(ParsedCall(start, TOOL_NAME, problem=MALFORMED, message=_NO_BEGIN))
+            elif end < 0:
+                calls.append(ParsedCall(start, TOOL_NAME, problem=INCOMPLETE, message=_NO_END))
                 break
-            calls.append(ParsedCall(start, TOOL_NAME, {"code": raw_response[body:end]}))
-            start = raw_response.find(OPEN, end + len(CLOSE))
+            else:
+                calls.append(ParsedCall(start, TOOL_NAME, {"code": raw_response[body:end]}))
         return calls
 
     def format_tool_response(self, texts: Sequence[str]) -> str:
@@ -69,17 +75,13 @@ class CodeTagsEnv(ToolEnv):
         end-of-turn token, neither of which may stand before the interpreter's output.
         """
         text = decode(ids)
-        opened = text.find(OPEN)
-        if opened < 0:
-            return len(ids)
-        if text.find(CLOSE, opened) < 0:
-            ended = bool(ids) and ids[-1] == eos_id
+        if CLOSE not in text:
+            ended = OPEN in text and ids[-1] == eos_id
             return len(ids) - ended  # a reply on the unclosed code follows in the same turn
         low, high = 1, len(ids)  # the first prefix that holds the whole tag
         while low < high:
             middle = (low + high) // 2
-            part = decode(ids[:middle])
-            if part.find(CLOSE, max(part.find(OPEN), 0)) >= 0 and OPEN in part:
+            if CLOSE in decode(ids[:middle]):
                 high = middle
             else:
                 low = middle + 1

@@ -33,6 +33,7 @@ COUNTERS: Mapping[str, str] = {
     "over_turns": "1 when that was the number of turns",
     "over_calls": "1 when that was the number of calls",
     "over_seconds": "1 when that was the wall clock",
+    "aborted": "1 when the engine gave up a request of it: not the model's fault",
     "masked": "1 when no token of the trajectory is trained on, by option",
 }
 

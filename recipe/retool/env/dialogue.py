@@ -13,6 +13,8 @@ from recipe.retool.env.transcript import Transcript
 from recipe.retool.errors import DataError
 
 _QUESTION: Message = {"role": "user", "content": "question"}
+_ANSWER: Message = {"role": "assistant", "content": "answer"}
+_PROMPT_DIFFERS = "the chat template renders the prompt differently once there is an answer"
 
 
 class Dialogues:
@@ -30,7 +32,7 @@ class Dialogues:
         self._tokenizer = tokenizer
         self._env = env
         self._kwargs = dict(template_kwargs or {})
-        self._headers: dict[str, list[int]] = {}
+        self._headers: dict[str, tuple[list[int], list[int]]] = {}
 
     def tokens(
         self, messages: Sequence[Message], schemas: Sequence[Mapping[str, Any]] | None, **more: Any
@@ -80,16 +82,21 @@ class Dialogues:
         """The chat template writes all of it; the model's turns are found by their header and their end."""
         begin = self._render(prompt, shown, True, more)
         whole = self._render([*prompt, *map(self._guarded, rest)], shown, False, more)
-        if whole[: len(begin)] != begin:
-            raise DataError("the chat template renders the prompt differently once there is an answer")
-        header = self._header(more)
+        header, extra = self._header(more)
+        bare = len(begin) - len(extra)
+        if whole[:bare] != begin[:bare]:
+            raise DataError(_PROMPT_DIFFERS)
         found = Transcript(begin, _NO_LIMIT)
-        position, turns, end = len(begin), 0, self._tokenizer.eos_token_id
+        position, turns, end = bare, 0, self._tokenizer.eos_token_id
         while position < len(whole):
+            if whole[position : position + len(extra)] == extra:
+                position += len(extra)
             stop = _after(whole, [end], position)
+            if whole[stop - 1] != end:
+                raise DataError(f"the chat template does not end a turn with {self._tokenizer.eos_token!r}")
             found.add_model(whole[position:stop], None)
             position = _after(whole, header, stop)
-            found.add_tool(whole[stop:position])
+            found.add_tool([*whole[stop:position], *(extra if position < len(whole) else [])])
             turns += 1
         wanted = sum(message.get("role") == "assistant" for message in rest)
         if turns != wanted:
@@ -103,18 +110,31 @@ class Dialogues:
             return message
         return {**message, "content": self._env.guard(message["content"])}
 
-    def _header(self, more: Mapping[str, Any]) -> list[int]:
-        """What the template writes before each turn of the model."""
+    def _header(self, more: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+        """What a template writes before a turn of the model: always, and only where the model is to begin.
+
+        The latter is Qwen3's empty thinking without ``enable_thinking``, which earlier turns do not show.
+        """
         key = repr(sorted(more.items()))
         if key not in self._headers:
             self._headers[key] = self._new_header(more)
         return self._headers[key]
 
-    def _new_header(self, more: Mapping[str, Any]) -> list[int]:
+    def _new_header(self, more: Mapping[str, Any]) -> tuple[list[int], list[int]]:
         bare, asked = (self._render([_QUESTION], None, prompt, more) for prompt in (False, True))
         if asked[: len(bare)] != bare or len(asked) == len(bare):
             raise DataError("the chat template has no generation prompt")
-        return asked[len(bare) :]
+        past = self._render([_QUESTION, _ANSWER, _QUESTION], None, False, more)
+        if past[: len(bare)] != bare:
+            raise DataError(_PROMPT_DIFFERS)
+        shared = len(bare)
+        while shared < min(len(asked), len(past)) and asked[shared] == past[shared]:
+            shared += 1
+        if shared == len(bare):
+            raise DataError(
+                "the chat template begins a turn of the assistant otherwise than its generation prompt"
+            )
+        return asked[len(bare) : shared], asked[shared:]
 
     def _render(
         self,

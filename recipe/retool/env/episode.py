@@ -45,7 +45,7 @@ class Episode:
         """Count a turn of the model, before its calls are run."""
         self.counters["model_turns"] += 1
         self.counters["model_chars"] += len(text)
-        if all(call.problem for call in calls) and not extract(text).text:
+        if all(call.problem for call in calls) and not extract(text).text and not self.counters["aborted"]:
             self.counters["void_turns"] += 1
 
     def add_result(self, call: ParsedCall, result: ToolResult, turn_text: str) -> None:

@@ -2,12 +2,16 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Sequence
 
 from recipe.retool.env.base import ToolEnv
 from recipe.retool.env.calls import INCOMPLETE, MALFORMED, ParsedCall
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
+# strict=False: models write code with raw newlines inside JSON strings.
+_JSON = json.JSONDecoder(strict=False)
+_BLANKS = re.compile(r"\s*")
 _EXAMPLE = '{"name": "<tool>", "arguments": {...}}'
 
 
@@ -22,7 +26,7 @@ class HermesEnv(ToolEnv):
         start = raw_response.find(OPEN)
         while start >= 0:
             body = start + len(OPEN)
-            end = raw_response.find(CLOSE, body)
+            end = _end_of_call(raw_response, body)
             if end < 0:
                 calls.append(_incomplete(start))
                 break
@@ -35,11 +39,20 @@ class HermesEnv(ToolEnv):
         return "\n".join(f"<tool_response>\n{text}\n</tool_response>" for text in texts)
 
 
+def _end_of_call(text: str, body: int) -> int:
+    """Where the closing tag begins; -1 without one. A tag inside a string of the JSON closes nothing."""
+    with contextlib.suppress(ValueError, RecursionError):
+        value = _BLANKS.match(text, body).end()  # type: ignore[union-attr]
+        after = _BLANKS.match(text, _JSON.raw_decode(text, value)[1]).end()  # type: ignore[union-attr]
+        if text.startswith(CLOSE, after):
+            return after
+    return text.find(CLOSE, body)
+
+
 def parse_call(body: str, start: int = 0) -> ParsedCall:
     """The call in the text between two tags; never raises."""
     try:
-        # strict=False: models write code with raw newlines inside JSON strings.
-        call = json.loads(body, strict=False)
+        call = _JSON.decode(body)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
         return _malformed(start, f"not valid JSON ({reason})")
@@ -53,7 +66,7 @@ def parse_call(body: str, start: int = 0) -> ParsedCall:
     arguments = call["arguments"]
     if isinstance(arguments, str):  # arguments encoded twice, as OpenAI's API writes them
         with contextlib.suppress(ValueError, RecursionError):  # the tool says what it wants instead
-            arguments = json.loads(arguments, strict=False)
+            arguments = _JSON.decode(arguments)
     return ParsedCall(start, name.strip(), arguments)
 
 

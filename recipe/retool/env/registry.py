@@ -29,7 +29,7 @@ def env_class(name: str) -> type[ToolEnv]:
         return OWN[name]
     try:
         found = _outside(name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # a module of somebody else may do anything when it is imported
         raise ConfigError(f"retool.env.name={name}: cannot be imported: {error}") from error
     if found is None:
         raise ConfigError(

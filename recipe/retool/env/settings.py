@@ -32,12 +32,17 @@ class EnvSettings:
         """Read ``retool.env``; ConfigError names the key that is unknown or has the wrong type."""
         given = _known(cls, "retool.env", config)
         stop = given.get("stop")
-        if isinstance(stop, str) or not (stop is None or isinstance(stop, Sequence)):
-            raise ConfigError(f"retool.env.stop={stop!r} must be a list, such as '[\"</code>\"]'")
         if stop is not None:
-            given["stop"] = tuple(map(str, stop))
-            if "" in given["stop"]:
+            if not isinstance(stop, (list, tuple)) or not all(isinstance(text, str) for text in stop):
+                raise ConfigError(
+                    f"retool.env.stop={stop!r} must be a list of texts, such as '[\"</code>\"]'"
+                )
+            if "" in stop:
                 raise ConfigError("retool.env.stop holds an empty text, which would end every turn at once")
+            given["stop"] = tuple(stop)
+        for key in ("name", "instruction"):
+            if not isinstance(given.get(key, ""), str):
+                raise ConfigError(f"retool.env.{key}={given[key]!r} must be a text")
         calls = given.get("max_parallel_calls", 1)
         if isinstance(calls, bool) or not isinstance(calls, int) or calls < 1:
             raise ConfigError(f"retool.env.max_parallel_calls={calls!r} must be a whole number from 1")
@@ -91,7 +96,8 @@ class Masks:
         void_turns: Those with a turn that holds neither a whole call nor an answer (SimpleTIR, arXiv
             2509.02479).
         unavailable: Those with a call that the sandbox did not answer: ``drop`` takes them out of the batch,
-            baselines included, ``mask`` trains on none of their tokens, ``keep`` does nothing.
+            baselines included, ``mask`` trains on none of their tokens, ``keep`` does nothing. Those that the
+            engine aborted are masked by ``drop``, too.
     """
 
     truncated: bool = False
@@ -120,6 +126,7 @@ class Masks:
         return bool(
             (self.truncated and counters["truncated"])
             or (self.void_turns and counters["void_turns"])
+            or (self.unavailable != KEEP and counters["aborted"])
             or (hit and (self.unavailable == MASK or (self.unavailable == DROP and not can_drop)))
         )
 
@@ -128,6 +135,8 @@ def _known(
     cls: type[Any], where: str, config: Mapping[str, Any] | None, names: Sequence[str] = ()
 ) -> dict[str, Any]:
     known = tuple(names) or tuple(field.name for field in fields(cls))
+    if config is not None and not isinstance(config, Mapping):
+        raise ConfigError(f"{where}={config!r} must be a mapping with keys of: {', '.join(known)}")
     given = dict(config or {})
     unknown = sorted(set(map(str, given)) - set(known))
     if unknown:

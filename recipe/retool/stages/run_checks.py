@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +38,17 @@ _CHECKPOINT_BYTES = 12  # a parameter: weight and Adam's two moments in float32
 _PROMPT_PROGRAM = """
 import json, sys
 from transformers import AutoTokenizer
-path, tools = sys.argv[1], json.loads(sys.argv[2])
+from recipe.retool.env.stability import DIALOGUES, dialogue_drift
+from recipe.retool.verl_ext.context_tokens import SuffixBuilder
+path, tools, kwargs = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 tokenizer = AutoTokenizer.from_pretrained(path)
-name = tools[0]["function"]["name"]
-call = {"type": "function", "function": {"name": name, "arguments": {"code": "print(1)"}}}
-talk = [{"role": "user", "content": "1+0?"}, {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "content": "1"}, {"role": "assistant", "content": "1"}]
-texts = [tokenizer.apply_chat_template(talk[:n], tools=tools, tokenize=False, add_generation_prompt=n % 2)
-         for n in range(1, 5)]
-gap = [n for n in range(3) if not texts[n + 1].startswith(texts[n].rstrip())]
-at = gap[0] if gap else -1
-print(json.dumps({"schema": name in texts[0],
-                  "tail": texts[at][-60:] if gap else "", "turn": at + 1}))
+builder, drifts = SuffixBuilder(tokenizer, kwargs), {}
+for name, (prompt, turns) in DIALOGUES.items():
+    drift = dialogue_drift(tokenizer, builder, prompt, turns, tools, kwargs)
+    if drift is not None:
+        drifts[name] = [drift.tokens, drift.total, drift.position, drift.grown[:30], drift.whole[:30]]
+shown = tokenizer.decode(builder.build_initial_tokens([{"role": "user", "content": "?"}], tools=tools))
+print(json.dumps({"schema": tools[0]["function"]["name"] in shown, "drifts": drifts}))
 """
 
 
@@ -77,7 +76,7 @@ def examine_run(overrides: Sequence[str], usable: int | None = None) -> list[Che
         checks += check_fit(chosen, values, shape)
     else:
         checks.append(warning("fit", f"the shape of {path} is unknown", "give a folder with its config.json"))
-    checks.append(check_model(path))
+    checks.append(check_model(path, values["data"].get("apply_chat_template_kwargs")))
     return [*checks, *(check_files(values, key) for key in ("data.train_files", "data.val_files"))]
 
 
@@ -91,14 +90,15 @@ def check_fit(chosen: Choices, values: dict[str, Any], shape: ModelShape) -> lis
     return [*checks, _host(rollout), _disk(values, shape)]
 
 
-def check_model(path: str) -> Check:
-    """The tokenizer loads, its template shows the tool, and each turn only appends to the text before it."""
+def check_model(path: str, template_kwargs: Mapping[str, Any] | None = None) -> Check:
+    """The tokenizer loads, its template shows the tool, and a rollout's tokens are the template's own."""
     name = "model"
     if not (Path(path) / "config.json").is_file():
         return error(
             name, f"{path}: no config.json", "give a Hugging Face folder: model.path=FOLDER (`retool merge`)"
         )
-    command = [sys.executable, "-c", _PROMPT_PROGRAM, path, json.dumps([CODE_INTERPRETER_SCHEMA])]
+    given = [json.dumps(value) for value in ([CODE_INTERPRETER_SCHEMA], dict(template_kwargs or {}))]
+    command = [sys.executable, "-c", _PROMPT_PROGRAM, path, *given]
     try:
         done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=_SECONDS)
         seen = json.loads(done.stdout.strip().splitlines()[-1])
@@ -108,13 +108,20 @@ def check_model(path: str) -> Check:
         )
     if not seen["schema"]:
         return error(name, f"{path}: the template does not show the tools", "use a template with tools")
-    if seen["tail"]:
+    if seen["drifts"]:
         return warning(
             name,
-            f"{path}: from turn {seen['turn']} on, the template changes earlier text (...{seen['tail']!r})",
+            f"{path}: the template changes earlier text: {_drift_text(seen['drifts'])}",
             "tokens of training and of a later rendering differ; prefer a template that only appends",
         )
     return ok(name, f"{path}: tokenizer loads, the template shows the tool and only appends")
+
+
+def _drift_text(drifts: Mapping[str, Sequence[Any]]) -> str:
+    """Every dialogue with a difference; the text of the first."""
+    (name, (tokens, total, position, grown, whole)), *more = drifts.items()
+    others = "".join(f"; {name}: {drift[0]} of {drift[1]}" for name, drift in more)
+    return f"{name}: {tokens} of {total} tokens, from {position} on {grown!r} becomes {whole!r}{others}"
 
 
 def check_files(values: dict[str, Any], key: str) -> Check:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 Message = dict[str, Any]
-_QUESTION: Message = {"role": "user", "content": "question"}
+# A system message, so that no template puts its default there; thinking, because Qwen3's template shows the
+# end of a turn differently with and without it once an answer follows. verl 0.9.1 does the same.
+_QUESTION: list[Message] = [{"role": "system", "content": "system"}, {"role": "user", "content": "question"}]
+_ASSISTANT: Message = {"role": "assistant", "content": "", "reasoning_content": "thought"}
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,11 @@ class SuffixBuilder:
         """
         appended = list(updated_messages[len(previous_messages) :])
         call = {"type": "function", "function": {"name": "tool", "arguments": {}}}
-        assistant: Message = {"role": "assistant", "content": "", "tool_calls": [call] * len(appended)}
-        before = self._render([_QUESTION, assistant], tools, prompt=False)
-        after = self._render([_QUESTION, assistant, *appended], tools, prompt=True)
+        start = list(_QUESTION)
+        if all(message.get("role") == "tool" for message in appended):
+            start.append({**_ASSISTANT, "tool_calls": [call] * len(appended)})
+        before = self._render(start, tools, prompt=False)
+        after = self._render([*start, *appended], tools, prompt=True)
         if after[: len(before)] != before:
             raise ValueError("the chat template rewrites a turn of the model when a tool answers")
         return Merged(

@@ -34,7 +34,7 @@ class CustomSFTDataset(MultiTurnSFTDataset):
         settings = EnvSettings.from_config(
             None if node is None else OmegaConf.to_container(node, resolve=True)
         )
-        env = env_class(settings.name)(settings=settings, guard=Guard(self.tokenizer.get_added_vocab()))
+        env = env_class(settings.name)(settings=settings, guard=Guard.of(self.tokenizer))
         self._dialogues = Dialogues(self.tokenizer, env, self.apply_chat_template_kwargs)
 
     def __getitem__(self, item: int) -> dict[str, torch.Tensor]:

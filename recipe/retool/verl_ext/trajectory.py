@@ -1,6 +1,7 @@
 """One trajectory: turns of the model and of the tools, until the model is done or a budget is used up."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
@@ -34,6 +35,8 @@ class Trajectory:
         self._schemas: list[Mapping[str, Any]] | None = None
         self._transcript = Transcript([], loop.response_length)
         self._tool_turns = 0
+        # Some tokenizers tidy blanks before punctuation by default, which would change the code of a call.
+        self._decode = partial(loop.tokenizer.decode, clean_up_tokenization_spaces=False)
 
     async def play(self, raw_prompt: list[Message], schemas: Sequence[Mapping[str, Any]]) -> None:
         """Run it to its end."""
@@ -44,14 +47,16 @@ class Trajectory:
             calls = self._env.extract_tool_calls(text)
             self._episode.add_turn(text, calls)
             over = self._over(ended, bool(calls))
-            if over:
+            if over or self._episode.counters["aborted"]:
                 for call in calls:
                     self._episode.counters[f"tool_{call.problem or NOT_RUN}"] += 1
-                return self._episode.end_by(over)
+                return self._episode.end_by(over) if over else None
             if not calls:
                 return None
             with simple_timer("tool_calls", self._metrics):
                 results = await self._env.run_calls(text, calls, self._episode)
+            if self._episode.seconds_left() == 0:
+                return self._episode.end_by("seconds")
             if not self._answer(text, calls, [result.text for result in results]):
                 return self._episode.end_by("tokens")
             self._tool_turns += 1
@@ -66,7 +71,7 @@ class Trajectory:
         counters["model_tokens"] = float(sum(transcript.response_mask))
         masked = self._shop.masks.hides(counters, can_drop=not is_old(self._loop))
         counters["masked"] = float(masked)
-        decoded = [self._loop.tokenizer.decode(ids) for ids in transcript.turns()]
+        decoded = [self._decode(ids) for ids in transcript.turns()]
         fields = {
             **self._fields,
             **{name: value for name, value in counters.items() if name != "num_turns"},
@@ -80,12 +85,19 @@ class Trajectory:
             prompt_ids=transcript.prompt_ids,
             response_ids=transcript.response_ids,
             response_mask=[0] * len(transcript.response_mask) if masked else transcript.response_mask,
-            response_logprobs=transcript.logprobs or None,
+            response_logprobs=self._logprobs(),
             num_turns=num_turns,
             metrics=self._metrics,
             routed_experts=self._experts,
             extra_fields=fields,
         )
+
+    def _logprobs(self) -> list[float] | None:
+        """One for each token of the response, also of a first request that was aborted: verl stacks them."""
+        found = self._transcript.logprobs
+        if found or not self._sampling.get("logprobs"):
+            return found or None
+        return [0.0] * len(self._transcript.response_ids)
 
     async def _prompt(self) -> list[int]:
         if hasattr(self._loop, "ct_build_initial_tokens"):  # verl 0.9.1; it keeps to the prompt length, too
@@ -103,14 +115,15 @@ class Trajectory:
                 sampling_params={**self._sampling, **token_limit(self._loop, room)},
             )
         self._note(output)
-        tokenizer, eos = self._loop.tokenizer, self._loop.tokenizer.eos_token_id
+        eos = self._loop.tokenizer.eos_token_id
         ids = list(output.token_ids)[:room]
-        kept = self._env.process_responses_ids(ids, tokenizer.decode, eos)
+        kept = self._env.process_responses_ids(ids, self._decode, eos)
         self._transcript.add_model(ids[:kept], list(output.log_probs)[:kept] if output.log_probs else None)
-        text = tokenizer.decode(ids[:kept])
-        aborted = getattr(output, "stop_reason", None) in ("aborted", "abort")
+        text = self._decode(ids[:kept])
+        if getattr(output, "stop_reason", None) in ("aborted", "abort"):
+            self._episode.counters["aborted"] = 1.0
         by_itself = kept < len(ids) or len(output.token_ids) < room or ids[-1] == eos
-        return text, not aborted and (by_itself or any(stop in text for stop in self._env.stop))
+        return text, by_itself or any(stop in text for stop in self._env.stop)
 
     def _note(self, output: Any) -> None:
         """What verl wants to know of each request: versions of the weights, preemptions, routed experts."""
@@ -159,13 +172,16 @@ class Trajectory:
     ) -> tuple[list[int], int]:
         """Tokens of turns of role "tool", and how many tokens of the model's turn they replace."""
         own, eos = self._transcript.ids, self._loop.tokenizer.eos_token_id
-        closed = own if own[-1] == eos else [*own, eos]  # a stop string ended the turn before the model could
         frame = self._shop.frame(self._loop.tokenizer, self._schemas)
         if frame is not None:
+            closed = own if own[-1] == eos else [*own, eos]
             return [*closed[len(own) :], *frame.tokens(texts)], 0
         before = [*self._messages, {"role": "assistant", "content": text, "tool_calls": _as_messages(calls)}]
         self._messages = [*before, *({"role": "tool", "content": answer} for answer in texts)]
-        merged = self._shop.builder.merge_context_tokens(before, self._messages, closed, tools=self._schemas)
+        merge = partial(self._shop.builder.merge_context_tokens, before, self._messages, tools=self._schemas)
+        merged = merge(own)
+        if own[-1] != eos and not merged.removed_prefix_token_count:
+            merged = merge([*own, eos])  # a stop string ended the turn before the model could
         replaced = merged.removed_prefix_token_count
         return merged.token_ids[len(own) - replaced :], replaced
 

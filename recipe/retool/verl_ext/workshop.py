@@ -56,10 +56,9 @@ class Workshop:
         options: Any = {} if node is None else OmegaConf.to_container(node, resolve=True)
         settings = EnvSettings.from_config(options.get("env"))
         tools = {name: as_tool(tool) for name, tool in loop.tools.items()}
-        guard = Guard(loop.tokenizer.get_added_vocab())
         return cls(
             config=loop.config,
-            env=env_class(settings.name)(tools, settings, guard),
+            env=env_class(settings.name)(tools, settings, Guard.of(loop.tokenizer)),
             tools=tools,
             schemas=dict(zip(loop.tools, loop.tool_schemas, strict=True)),
             budget=Budget.from_config(options.get("budget"), loop.max_assistant_turns, loop.max_user_turns),
@@ -80,6 +79,7 @@ class Workshop:
     def chosen(self, extra_info: Mapping[str, Any] | None) -> tuple[Tools, list[Mapping[str, Any]]]:
         """The tools of one row and their schemas (``extra_info.tool_selection``, as in verl's own loop)."""
         wanted = (extra_info or {}).get("tool_selection")
-        names = [name for name in wanted if name in self.tools] if wanted is not None and len(wanted) else []
-        names = names or list(self.tools)
+        if wanted is None or len(wanted) == 0:
+            wanted = list(self.tools)
+        names = [name for name in ([wanted] if isinstance(wanted, str) else wanted) if name in self.tools]
         return {name: self.tools[name] for name in names}, [self.schemas[name] for name in names]
