@@ -9,6 +9,7 @@ from typing import Any
 from recipe.retool.reward import equality
 from recipe.retool.reward.answer import canonical_integer, clean, extract
 from recipe.retool.reward.facts import Facts, counters_of, tool_turns
+from recipe.retool.reward.mix import Score
 from recipe.retool.reward.model_text import model_text
 from recipe.retool.reward.settings import RewardSettings
 from recipe.retool.reward.values import as_number
@@ -56,16 +57,19 @@ def compute_score(
         gold=gold,
         data_source=data_source if isinstance(data_source, str) else "",
     )
-    scored = settings.parts.score(facts)
+    return _logged(settings.parts.score(facts), facts, verdict)
+
+
+def _logged(scored: Score, facts: Facts, verdict: equality.Verdict) -> dict[str, float | str]:
     return {
         "score": scored.total,
         "acc": float(verdict.equal),
-        "pred": _printable(canonical_integer(answer.text) or answer.text),
-        "format_ok": float(answer.boxed),
+        "pred": _printable(canonical_integer(facts.answer) or facts.answer),
+        "format_ok": float(facts.boxed),
         "answer_timeout": float(verdict.status == "timeout"),
         "answer_error": float(verdict.status in ("crashed", "unavailable")),
         "gold_unusable": float(not verdict.gold_ok),
-        "text_refused": float(said.refused),
+        "text_refused": float(facts.text_refused),
         "infra_failure": float(facts.infra_failure),
         "part_failed": float(scored.failed),
         **{f"reward_{name}": value for name, value in scored.values.items()},

@@ -104,10 +104,11 @@ class ReToolReplayBuffer(ReplayBuffer):
             tq.kv_clear(partition_id=partition_id, keys=list(batch.keys))
             self._budget.next_step()
             self._prompts(batch_size)
-        causes = [name for name in ("truncated", "void_turns") if any(row.get(name) for row in self._rows)]
+        masks = ("truncated", "void_turns", "sandbox_unavailable", "aborted")
+        causes = [name for name in masks if any(as_number(row.get(name)) for row in self._rows)]
         raise StageError(
             f"retool.masks hid every trajectory of {_TRIES} batches in a row, so that there is nothing to "
-            f"train on (counters above 0: {', '.join(causes) or 'sandbox_unavailable'}). Raise "
+            f"train on (counters above 0: {', '.join(causes)}). Raise "
             "data.max_response_length or multi_turn.max_assistant_turns, start from a model that calls and "
             "answers (`retool sft`), or turn the mask off: retool.masks.truncated=false, "
             "retool.masks.void_turns=false"
