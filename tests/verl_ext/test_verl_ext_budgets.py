@@ -53,7 +53,7 @@ def test_the_wall_clock_ends_a_call_and_the_trajectory() -> None:
     engine = engine_of(CALL, "\\boxed{1}")
     output = play(engine, Printer(["1"], wait=60), retool={"budget": {"seconds": 0.1}})
     assert (flags(output), len(engine.prompts)) == (["over_seconds"], 1)
-    assert output.extra_fields["tool_timeouts"] == 1
+    assert output.extra_fields["tool_not_run"] == 1
 
 
 def test_an_answer_in_the_last_turn_is_no_truncation() -> None:
