@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.retool.verl_ext.agent_loop import model_turns
+from recipe.retool.env.transcript import model_turns
 from recipe.retool.verl_ext.turn_mismatch import (
     TURNS_TOLD_APART,
     install_turn_mismatch,
