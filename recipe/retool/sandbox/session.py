@@ -179,6 +179,8 @@ class ProgramSession:
         try:
             end = self._running().ended.result()
         except SandboxError as error:
+            if not in_time:  # the block's own fault, even when killing it took the fork server along
+                return ExecutionResult(ExecutionStatus.TIMEOUT, stdout, stderr, None, seconds)
             return ExecutionResult(ExecutionStatus.UNAVAILABLE, message=str(error), seconds=seconds)
         stderr += flood_note(self._limits.flood_bytes) if self._flooded else end.note
         return result_of(end.code, in_time, stdout, stderr, seconds, self._flooded)
