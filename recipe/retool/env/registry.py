@@ -1,11 +1,16 @@
 """Environments by name: ours, those of other packages, and any class by its path."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
 
 from recipe.retool.env.base import ToolEnv
+from recipe.retool.env.calls import Tools
 from recipe.retool.env.code_tags import CodeTagsEnv
+from recipe.retool.env.guard import Guard
 from recipe.retool.env.hermes import HermesEnv
+from recipe.retool.env.settings import EnvSettings
 from recipe.retool.env.text import TextEnv
 from recipe.retool.errors import ConfigError
 
@@ -38,6 +43,23 @@ def env_class(name: str) -> type[ToolEnv]:
     if not (isinstance(found, type) and issubclass(found, ToolEnv)):
         raise ConfigError(f"retool.env.name={name}: {found!r} is no recipe.retool.env.base.ToolEnv")
     return found
+
+
+def env_of(
+    config: Mapping[str, Any] | None, tools: Tools | None = None, guard: Guard | None = None
+) -> ToolEnv:
+    """The environment that ``retool.env`` describes.
+
+    Args:
+        config: Plain values of that node; None for the defaults.
+        tools: As of ``ToolEnv``.
+        guard: As of ``ToolEnv``.
+
+    Raises:
+        ConfigError: A setting is unknown or impossible, or there is no such environment.
+    """
+    settings = EnvSettings.from_config(config)
+    return env_class(settings.name)(tools, settings, guard)
 
 
 def _outside(name: str) -> object | None:

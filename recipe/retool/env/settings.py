@@ -1,6 +1,6 @@
 """The settings of an environment and of its budgets: the node ``retool`` of a config."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -138,7 +138,12 @@ def _known(
     if config is not None and not isinstance(config, Mapping):
         raise ConfigError(f"{where}={config!r} must be a mapping with keys of: {', '.join(known)}")
     given = dict(config or {})
+    refuse_unknown(where, given, known)
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def refuse_unknown(where: str, given: Iterable[Any], known: Sequence[str]) -> None:
+    """ConfigError for the first key of ``given``, in order of the alphabet, that is not ``known``."""
     unknown = sorted(set(map(str, given)) - set(known))
     if unknown:
         raise ConfigError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(known)}")
-    return {key: value for key, value in given.items() if value is not None}

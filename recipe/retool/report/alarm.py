@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from recipe.retool.env.settings import refuse_unknown
+from recipe.retool.env.text import TextEnv
 from recipe.retool.errors import ConfigError, StageError
 from recipe.retool.reward.values import as_number
 
-TEXT_ENV = "text"  # the environment without tools
+TEXT_ENV = TextEnv.name  # the environment without tools
 _UNRUN = {
     "tool_malformed": "malformed",
     "tool_incomplete": "incomplete",
@@ -34,9 +36,7 @@ class AlarmOptions:
     def from_config(cls, config: Mapping[str, Any] | None) -> "AlarmOptions":
         """Read ``retool.alarm``; ConfigError names the key that is unknown or has a wrong value."""
         given = dict(config or {})
-        unknown = sorted(set(map(str, given)) - {"no_tool_steps"})
-        if unknown:
-            raise ConfigError(f"retool.alarm: unknown key {unknown[0]!r}; known: no_tool_steps")
+        refuse_unknown("retool.alarm", given, ("no_tool_steps",))
         steps = given.get("no_tool_steps", 0)
         if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
             raise ConfigError(

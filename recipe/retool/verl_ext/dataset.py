@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from omegaconf import OmegaConf
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
-from recipe.retool.env.registry import env_class
-from recipe.retool.env.settings import EnvSettings
+from recipe.retool.env.registry import env_of
 from recipe.retool.errors import ConfigError, DataError
 from recipe.retool.verl_ext.bridge import tool_source
+from recipe.retool.verl_ext.plain import plain
 
 REQUIRED_COLUMNS = ("prompt", "data_source", "reward_model")
 
@@ -81,11 +80,7 @@ class CustomRLHFDataset(RLHFDataset):
         return dataframe
 
     def _announced(self, dataframe: Any) -> Any:
-        node = self.config.get("env")
-        settings = EnvSettings.from_config(
-            None if node is None else OmegaConf.to_container(node, resolve=True)
-        )
-        env = env_class(settings.name)(settings=settings)
+        env = env_of(plain(self.config.get("env")))
         schemas: Any = self.tool_schemas
         self.tool_schemas: Any = env.announce([], schemas)[1]
         probe = [{"role": "user", "content": "question"}]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import transfer_queue as tq
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer, ReplayBufferAsync
 
 from recipe.retool.env.settings import DROP
@@ -21,6 +21,7 @@ from recipe.retool.report.behaviour import behaviour
 from recipe.retool.report.dump import write_counters
 from recipe.retool.reward.values import as_number
 from recipe.retool.verl_ext.group_budget import GroupBudget
+from recipe.retool.verl_ext.plain import plain
 from recipe.retool.verl_ext.sampler_settings import SamplerSettings
 from recipe.retool.verl_ext.trajectories import Row, groups_of, read_rows, unusable
 from recipe.retool.verl_ext.turn_mismatch import install_turn_mismatch
@@ -42,8 +43,7 @@ class ReToolReplayBuffer(ReplayBuffer):
     """For ``trainer_mode: sync``; the settings are those of :class:`SamplerSettings`."""
 
     def __init__(self, *, sampler_kwargs: DictConfig, refill_fn: Callable[[int], Any], **kwargs: Any) -> None:
-        plain = OmegaConf.to_container(sampler_kwargs, resolve=True)
-        self._settings = settings = SamplerSettings.from_kwargs(plain)
+        self._settings = settings = SamplerSettings.from_kwargs(plain(sampler_kwargs))
         filtering = settings.filter_groups
         self._budget = GroupBudget(filtering.max_num_gen_batches, settings.train_batch_size)
         self._alarm = NoToolAlarm(settings.alarm, settings.environment)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from recipe.retool.env.settings import Masks
+from recipe.retool.env.settings import Masks, refuse_unknown
 from recipe.retool.errors import ConfigError
 from recipe.retool.report.alarm import AlarmOptions
 
@@ -77,11 +77,8 @@ class SamplerSettings:
     @classmethod
     def from_kwargs(cls, kwargs: Mapping[str, Any]) -> "SamplerSettings":
         """Read ``sampler_kwargs``; ConfigError names the key that is unknown or has a wrong value."""
-        known = [one.name for one in fields(cls)]
-        unknown = sorted(set(map(str, kwargs)) - set(known))
         where = "trainer.v1.sampler.sampler_kwargs"
-        if unknown:
-            raise ConfigError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(known)}")
+        refuse_unknown(where, kwargs, [one.name for one in fields(cls)])
         poll = kwargs.get("poll_interval", VERL_POLL_SECONDS)
         if isinstance(poll, bool) or not isinstance(poll, (int, float)) or not 0 < poll < 60:
             raise ConfigError(f"{where}.poll_interval={poll!r} must be seconds above 0 and below 60")

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from verl.utils.dataset.multiturn_sft_dataset import (
     MultiTurnSFTDataset,
     convert_nested_value_to_list_recursive,
@@ -11,9 +10,9 @@ from verl.utils.dataset.multiturn_sft_dataset import (
 
 from recipe.retool.env.dialogue import Dialogues
 from recipe.retool.env.guard import Guard
-from recipe.retool.env.registry import env_class
-from recipe.retool.env.settings import EnvSettings
+from recipe.retool.env.registry import env_of
 from recipe.retool.errors import ConfigError, DataError
+from recipe.retool.verl_ext.plain import plain
 
 
 class CustomSFTDataset(MultiTurnSFTDataset):
@@ -30,11 +29,7 @@ class CustomSFTDataset(MultiTurnSFTDataset):
             raise ConfigError(
                 f"data.pad_mode={self.pad_mode}: the recipe's SFT data set knows no_padding alone"
             )
-        node = config.get("env")
-        settings = EnvSettings.from_config(
-            None if node is None else OmegaConf.to_container(node, resolve=True)
-        )
-        env = env_class(settings.name)(settings=settings, guard=Guard.of(self.tokenizer))
+        env = env_of(plain(config.get("env")), guard=Guard.of(self.tokenizer))
         self._dialogues = Dialogues(self.tokenizer, env, self.apply_chat_template_kwargs)
 
     def __getitem__(self, item: int) -> dict[str, torch.Tensor]:

@@ -13,10 +13,11 @@ from omegaconf import OmegaConf
 from recipe.retool.env.base import ToolEnv
 from recipe.retool.env.calls import Tools
 from recipe.retool.env.guard import Guard
-from recipe.retool.env.registry import env_class
-from recipe.retool.env.settings import Budget, EnvSettings, Masks
+from recipe.retool.env.registry import env_of
+from recipe.retool.env.settings import Budget, Masks
 from recipe.retool.verl_ext.bridge import renders_tools_alone, token_builder
 from recipe.retool.verl_ext.foreign_tool import as_tool
+from recipe.retool.verl_ext.plain import plain
 from recipe.retool.verl_ext.tool_frame import ToolFrame
 
 
@@ -52,13 +53,11 @@ class Workshop:
         Raises:
             ConfigError: A setting of ``retool`` is unknown or has the wrong type.
         """
-        node = OmegaConf.select(loop.config, "retool")
-        options: Any = {} if node is None else OmegaConf.to_container(node, resolve=True)
-        settings = EnvSettings.from_config(options.get("env"))
+        options = plain(OmegaConf.select(loop.config, "retool")) or {}
         tools = {name: as_tool(tool) for name, tool in loop.tools.items()}
         return cls(
             config=loop.config,
-            env=env_class(settings.name)(tools, settings, Guard.of(loop.tokenizer)),
+            env=env_of(options.get("env"), tools, Guard.of(loop.tokenizer)),
             tools=tools,
             schemas=dict(zip(loop.tools, loop.tool_schemas, strict=True)),
             budget=Budget.from_config(options.get("budget"), loop.max_assistant_turns, loop.max_user_turns),
