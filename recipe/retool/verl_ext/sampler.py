@@ -23,7 +23,7 @@ from recipe.retool.reward.values import as_number
 from recipe.retool.verl_ext.group_budget import GroupBudget
 from recipe.retool.verl_ext.plain import plain
 from recipe.retool.verl_ext.sampler_settings import SamplerSettings
-from recipe.retool.verl_ext.trajectories import Row, groups_of, read_rows, unusable
+from recipe.retool.verl_ext.trajectories import Row, group_of, groups_of, read_rows, unusable
 from recipe.retool.verl_ext.turn_mismatch import install_turn_mismatch
 
 logger = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class ReToolReplayBuffer(ReplayBuffer):
         if not new:
             return
         partition = self.partitions[partition_id]
-        rows = read_rows([key for key in partition if groups_of([key]) <= new], partition_id)
+        rows = read_rows([key for key in partition if group_of(key) in new], partition_id)
         out = unusable(rows) if self._settings.masks.unavailable == DROP else set()
         named = {key: {**row, "uid": key, "dropped": key in out} for key, row in rows.items()}
         self._rows += [row for key, row in named.items() if key not in out]
