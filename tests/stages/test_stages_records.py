@@ -8,16 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipe.retool.errors import StageError
+from recipe.retool.report.metrics_log import MetricsTail, StepMetrics, attempt_file, merge_attempts
+from recipe.retool.report.trajectories import read_trajectories
 from recipe.retool.stages.engine_log import last_error
 from recipe.retool.stages.ledger import open_ledger
 from recipe.retool.stages.merge import find_checkpoint, run_merge
-from recipe.retool.stages.metrics import (
-    MetricsTail,
-    StepMetrics,
-    attempt_file,
-    merge_attempts,
-    read_trajectories,
-)
 from recipe.retool.stages.progress import train_line
 from recipe.retool.stages.summary import bootstrap_interval, summarise
 

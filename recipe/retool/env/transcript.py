@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 MODEL, TOOL = 1, 0  # values of the response mask
+SEGMENTS = "segments"  # of a dumped trajectory: (mask, tokens, decoded text) of each run of one mask
 
 
 @dataclass
@@ -85,14 +86,16 @@ class Transcript:
             raise ValueError("ids, mask and log-probabilities of a trajectory have different lengths")
 
 
-def model_turns(ids: Sequence[int], mask: Sequence[int]) -> list[list[int]]:
-    """Split a response into runs of model tokens (mask 1), in order; tool tokens are left out."""
-    turns: list[list[int]] = []
-    previous = TOOL
+def segments(ids: Sequence[int], mask: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """Split a response into runs of one mask value, in order: (mask, ids)."""
+    runs: list[tuple[int, list[int]]] = []
     for token, trained in zip(ids, mask, strict=True):
-        if trained and not previous:
-            turns.append([])
-        if trained:
-            turns[-1].append(token)
-        previous = trained
-    return turns
+        if not runs or runs[-1][0] != trained:
+            runs.append((trained, []))
+        runs[-1][1].append(token)
+    return runs
+
+
+def model_turns(ids: Sequence[int], mask: Sequence[int]) -> list[list[int]]:
+    """The runs of model tokens (mask 1), in order; tool tokens are left out."""
+    return [run for trained, run in segments(ids, mask) if trained]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from recipe.retool.env.transcript import SEGMENTS
 from recipe.retool.report.behaviour import CALL_SECONDS
 from recipe.retool.reward.values import as_number
 
@@ -18,7 +19,7 @@ def write_counters(folder: str | Path, step: int, rows: Iterable[Mapping[str, An
     Args:
         folder: ``trainer.rollout_data_dir``. Its own ``STEP.jsonl`` has the same ``uid`` for each trajectory.
         step: Training step.
-        rows: Rows with ``uid``; numbers, ``pred`` and the seconds of calls are kept.
+        rows: Rows with ``uid``; numbers, ``pred``, the segments and the seconds of calls are kept.
 
     Returns:
         The file; it replaces an older one of the same step when it is whole.
@@ -37,5 +38,6 @@ def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
         **{key: number for key, number in sorted(numbers.items()) if number is not None},
         "uid": str(row.get("uid", "")),
         "pred": str(row.get("pred", "")),
+        SEGMENTS: [list(segment) for segment in row.get(SEGMENTS) or ()],
         CALL_SECONDS: [round(as_number(value) or 0.0, 6) for value in row.get(CALL_SECONDS) or ()],
     }

@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from recipe.retool.report.trajectories import read_trajectories
 from recipe.retool.stages.arguments import engine_arguments
 from recipe.retool.stages.commands import assign
-from recipe.retool.stages.metrics import read_trajectories
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.rl import rl_parser, run_rl
 from recipe.retool.stages.summary import EvalSummary, summarise

@@ -8,11 +8,11 @@ from typing import Any
 
 from recipe.retool.env.settings import DEFAULT_ENV
 from recipe.retool.errors import ConfigError
+from recipe.retool.report.trajectories import read_trajectories
 from recipe.retool.stages.commands import assign
 from recipe.retool.stages.evaluate import run_evaluation
 from recipe.retool.stages.ledger import Ledger, open_ledger
 from recipe.retool.stages.merge import run_merge
-from recipe.retool.stages.metrics import read_trajectories
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.quickstart_table import render
 from recipe.retool.stages.rl import run_rl

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.retool.device.profiles import additions
+from recipe.retool.report.metrics_log import attempt_file, merge_attempts
 from recipe.retool.stages.arguments import engine_arguments, engine_parser
 from recipe.retool.stages.choices import Choices, choices_of, model_path, resolve_auto
 from recipe.retool.stages.commands import assign, home, ppo_command
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
 from recipe.retool.stages.detection import check_devices, tell_detection, write_detection
-from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.preflight import (
     OWN_PATHS,
     before_composing,

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recipe.retool.report.metrics_log import attempt_file, merge_attempts
 from recipe.retool.stages.arguments import engine_arguments
 from recipe.retool.stages.choices import choices_of, resolve_auto
 from recipe.retool.stages.commands import assign, sft_command, sft_overrides
 from recipe.retool.stages.compose import check_paths, compose_config, resolved, write_resolved
 from recipe.retool.stages.detection import check_devices, tell_detection, write_detection
-from recipe.retool.stages.metrics import attempt_file, merge_attempts
 from recipe.retool.stages.numbers import whole
 from recipe.retool.stages.preflight import before_composing, check_sft, tell_sft_estimate
 from recipe.retool.stages.process import run_engine

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.errors import ConfigError
+from recipe.retool.report.metrics_log import StepMetrics, merge_attempts
 from recipe.retool.stages.commands import assign
 from recipe.retool.stages.merge import run_merge
-from recipe.retool.stages.metrics import StepMetrics, merge_attempts
 from recipe.retool.stages.rl import run_rl
 from recipe.retool.stages.trainer_data import Row, write_rows
 from recipe.retool.stages.trainer_reward import importable, reward_overrides

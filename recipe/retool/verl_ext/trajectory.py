@@ -10,7 +10,7 @@ from verl.utils.profiler import simple_timer
 from recipe.retool.env.base import Message
 from recipe.retool.env.calls import NOT_RUN, ParsedCall
 from recipe.retool.env.episode import Episode
-from recipe.retool.env.transcript import Transcript
+from recipe.retool.env.transcript import SEGMENTS, Transcript, segments
 from recipe.retool.verl_ext.bridge import is_old, token_limit, turns_for_the_reward
 from recipe.retool.verl_ext.workshop import Workshop
 
@@ -71,12 +71,14 @@ class Trajectory:
         counters["model_tokens"] = float(sum(transcript.response_mask))
         masked = self._shop.masks.hides(counters, can_drop=not is_old(self._loop))
         counters["masked"] = float(masked)
-        decoded = [self._decode(ids) for ids in transcript.turns()]
+        runs = segments(transcript.response_ids, transcript.response_mask)
+        decoded = [(by_model, len(ids), self._decode(ids)) for by_model, ids in runs]
         fields = {
             **self._fields,
             **{name: value for name, value in counters.items() if name != "num_turns"},
             **turns_for_the_reward(self._loop, num_turns),
-            "model_text": "\n".join(decoded),
+            "model_text": "\n".join(text for by_model, _, text in decoded if by_model),
+            SEGMENTS: decoded,
             "call_seconds": self._episode.call_seconds,
             "turn_scores": [],
             "tool_rewards": [],

@@ -1,4 +1,4 @@
-"""Reading what verl's "file" logger and its trajectory dumps write, while they are being written."""
+"""Reading what verl's "file" logger writes, while it is being written."""
 
 import json
 from collections.abc import Iterator
@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recipe.retool.errors import StageError
-
-_ATTEMPTS = "attempt_*.jsonl"
+ATTEMPTS = "attempt_*.jsonl"
 
 
 @dataclass(frozen=True)
@@ -43,40 +41,22 @@ class MetricsTail:
 def attempt_file(folder: Path) -> Path:
     """A new file for one attempt: verl's logger truncates its file, and a resumed run must not lose any."""
     folder.mkdir(parents=True, exist_ok=True)
-    last = max(map(_attempt_number, folder.glob(_ATTEMPTS)), default=0)
+    last = max(map(attempt_number, folder.glob(ATTEMPTS)), default=0)
     return folder / f"attempt_{last + 1}.jsonl"
 
 
-def _attempt_number(path: Path) -> int:
+def attempt_number(path: Path) -> int:
+    """The number in the name of an attempt's file."""
     return int(path.stem.split("_")[1])
 
 
 def merge_attempts(folder: Path, target: Path) -> list[StepMetrics]:
     """Write the metrics of all attempts to ``target``, one line a step; a repeated step keeps the last."""
     by_step: dict[int, dict[str, Any]] = {}
-    for path in sorted(folder.glob(_ATTEMPTS), key=_attempt_number):
+    for path in sorted(folder.glob(ATTEMPTS), key=attempt_number):
         for record in MetricsTail(path).new():
             by_step.setdefault(record.step, {}).update(record.data)
     records = [StepMetrics(step, by_step[step]) for step in sorted(by_step)]
     lines = [json.dumps({"step": record.step, "data": record.data}) for record in records]
     target.write_text("".join(line + "\n" for line in lines))
     return records
-
-
-def read_trajectories(path: Path) -> list[dict[str, Any]]:
-    """The trajectories that verl dumped for one step (``rollout_data_dir``, ``validation_data_dir``).
-
-    Raises:
-        StageError: The file is missing, empty or half-written.
-    """
-    try:
-        # Not splitlines(): it also cuts at U+2028 and the like, which verl writes inside strings.
-        lines = path.read_text(encoding="utf-8").split("\n")
-        rows = [json.loads(line) for line in lines if line.strip()]
-    except FileNotFoundError:
-        raise StageError(f"no trajectories at {path}: the engine ended before it wrote them") from None
-    except (OSError, ValueError) as error:
-        raise StageError(f"{path} cannot be read: {error}") from error
-    if not rows:
-        raise StageError(f"{path} holds no trajectory")
-    return rows
