@@ -24,9 +24,22 @@ def test_each_row_is_a_line_of_plain_json(
 
 
 def test_numbers_and_seconds_are_kept_and_texts_left_out(tmp_path: Path) -> None:
-    row = {"uid": "a_0_0", "acc": 1, "pred": "4", "model_text": "long", "call_seconds": [0.25, 1]}
+    row: dict[str, object] = {
+        "uid": "a_0_0",
+        "acc": 1,
+        "pred": "4",
+        "model_text": "long",
+        "call_seconds": [0.25, 1],
+    }
+    row["segments"] = [(1, 2, "a"), (0, 1, "b")]
     kept = json.loads(write_counters(tmp_path, 1, [row]).read_text())
-    assert kept == {"uid": "a_0_0", "acc": 1.0, "pred": "4", "call_seconds": [0.25, 1.0]}
+    assert kept == {
+        "uid": "a_0_0",
+        "acc": 1.0,
+        "pred": "4",
+        "segments": [[1, 2, "a"], [0, 1, "b"]],
+        "call_seconds": [0.25, 1.0],
+    }
 
 
 def test_a_step_that_is_repeated_replaces_its_file(tmp_path: Path) -> None:
