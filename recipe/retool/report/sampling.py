@@ -35,21 +35,24 @@ class StratifiedSample(Generic[Item]):
         if place < self._each:
             kept[place] = make()
 
-    def take(self, room: int, size: Callable[[Item], int]) -> list[Item]:
-        """The items, one of each stratum in turn, until ``room`` is used up by their sizes."""
+    def take(self, most: int, room: int, size: Callable[[Item], int]) -> list[Item]:
+        """At most ``most`` items, one of each stratum in turn, whose sizes sum up to ``room`` or less."""
         taken: list[Item] = []
         longest = max(map(len, self._kept.values()), default=0)
         for turn in range(longest):
             for kept in self._kept.values():
-                if turn < len(kept) and size(kept[turn]) <= room:
+                if turn < len(kept) and len(taken) < most and size(kept[turn]) <= room:
                     room -= size(kept[turn])
                     taken.append(kept[turn])
         return taken
 
 
 def each_of(limit: int, total: int, strata: int) -> int | None:
-    """How many items of each stratum make ``limit`` altogether; None when all fit."""
-    return None if total <= limit else max(1, math.ceil(limit / max(1, strata)))
+    """How many items of each stratum to keep for a sample of ``limit``; None when all fit.
+
+    Twice the even share: some strata (truncated, failed) hold little or nothing.
+    """
+    return None if total <= limit else max(1, math.ceil(2 * limit / max(1, strata)))
 
 
 def step_ranges(steps: Sequence[int], ranges: int = STEP_RANGES) -> dict[int, int]:
