@@ -85,7 +85,7 @@ _LEARNING = (
            "several"),
     Figure("reward", LEARNING, "Reward",
            "Mean score of a trajectory: +1 for a right answer, -1 for a wrong one, and the parts of reward_mix.",
-           (Line(("critic/score/mean", SCORE), "", SCORE),), "DAPO Fig. 7 (reward)", DAPO),
+           (Line(("critic/score/mean", SCORE), "", SCORE),), "DAPO (curves of reward)", DAPO),
     Figure("response-length", LEARNING, "Response length",
            "Tokens of a response, tool results included.",
            (Line(("retool/response_tokens", "response_length/mean"), "", "retool/response_tokens"),),
@@ -135,7 +135,7 @@ _FAILURES = tuple(
 _HEALTH = (
     Figure("entropy", HEALTH, "Entropy",
            "Mean entropy of the policy over the tokens that are trained on, in nats.",
-           (Line(("actor/entropy", "actor/entropy_loss")),), "DAPO Fig. 2b", DAPO, missing="entropy"),
+           (Line(("actor/entropy", "actor/entropy_loss")),), "DAPO (curves of entropy)", DAPO, missing="entropy"),
     Figure("grad-norm", HEALTH, "Gradient norm",
            "Norm of the actor's gradient before it is clipped.",
            (Line(("actor/grad_norm",)),), "SimpleTIR Fig. 1", SIMPLETIR),

@@ -1,7 +1,7 @@
 """The charts of the page as data: lines with their points, or a note why there are none."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
@@ -42,11 +42,9 @@ def _chart(figure: Figure, runs: Sequence[RunData]) -> dict[str, Any]:
 
 def _series(line: Line, run: RunData) -> list[Series]:
     found = []
-    for keys, table in ((line.keys, run.metrics), (line.keys, run.training)):
-        x, y = _points(keys, table)
-        if x:
-            found.append({"set": TRAINING, "x": x, "y": y})
-            break
+    x, y = _points(line.keys, run)
+    if x:
+        found.append({"set": TRAINING, "x": x, "y": y})
     if line.validation:
         found += _validated(line.validation, run)
     if line.validation and run.overall is not None:
@@ -56,13 +54,17 @@ def _series(line: Line, run: RunData) -> list[Series]:
     return found
 
 
-def _points(keys: Sequence[str], table: Mapping[int, Mapping[str, Any]]) -> tuple[list[int], list[float]]:
+def _points(keys: Sequence[str], run: RunData) -> tuple[list[int], list[float]]:
+    """Of the first key that the run has; what was counted here fills in what was not logged."""
     for key in keys:
-        points = [
-            (step, value) for step, row in table.items() if (value := as_number(row.get(key))) is not None
-        ]
-        if points:
-            return [step for step, _ in points], [value for _, value in points]
+        by_step = {
+            step: value
+            for table in (run.training, run.metrics)
+            for step, row in table.items()
+            if (value := as_number(row.get(key))) is not None
+        }
+        if by_step:
+            return sorted(by_step), [by_step[step] for step in sorted(by_step)]
     return [], []
 
 
