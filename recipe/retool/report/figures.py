@@ -1,7 +1,7 @@
 """The charts of the page as data: lines with their points, or a note why there are none."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
@@ -19,25 +19,36 @@ _LOGGED = re.compile(r"^val-core/(.+)/acc/mean@(\d+)$")
 
 def charts(runs: Sequence[RunData]) -> list[dict[str, Any]]:
     """Every figure with its series: run (its place), line, set, x, y, and low and high where there are any."""
-    return [*(_chart(figure, runs) for figure in FIGURES), step_time_chart(runs)]
+    times = step_time_chart(runs)
+    times["notes"] = grouped(times.pop("reasons"), len(runs))
+    return [*(_chart(figure, runs) for figure in FIGURES), times]
 
 
 def _chart(figure: Figure, runs: Sequence[RunData]) -> dict[str, Any]:
     series: list[Series] = []
-    notes = []
+    reasons: dict[str, str] = {}
     for place, run in enumerate(runs):
+        nothing = figure.missing == "tools" and run.used_tools is False  # its zeros say nothing
         found = [
             {"run": place, "line": number, **one}
-            for number, line in enumerate(figure.lines)
+            for number, line in enumerate(() if nothing else figure.lines)
             for one in _series(line, run)
         ]
         if not found:
-            notes.append((run.label, why(figure.missing, run)))
+            reasons[run.label] = why(figure.missing, run)
         series += found
+    notes = grouped(reasons, len(runs))
     shown = asdict(figure) | {"kind": "lines", "lines": [line.label for line in figure.lines]}
     if figure.fold_zero and series and not any(value for one in series for value in one["y"]):
         return shown | {"series": [], "notes": [("", "0 throughout"), *notes], "zero": True}
     return shown | {"series": series, "notes": notes}
+
+
+def grouped(reasons: Mapping[str, str], runs: int) -> list[tuple[str, str]]:
+    """The notes of a figure: (runs, reason); no name where the reason is that of all ``runs``."""
+    texts = dict.fromkeys(reasons.values())
+    found = [([label for label, text in reasons.items() if text == one], one) for one in texts]
+    return [("" if len(names) == runs else ", ".join(names), text) for names, text in found]
 
 
 def _series(line: Line, run: RunData) -> list[Series]:

@@ -35,12 +35,13 @@ def step_time(row: Mapping[str, Any]) -> dict[str, float] | None:
 
 def step_time_chart(runs: Sequence[RunData]) -> dict[str, Any]:
     """Stacked over the steps for one run; the mean step of each of several runs."""
-    series, notes = [], []
+    series: list[dict[str, Any]] = []
+    reasons: dict[str, str] = {}
     names = [*PARTS, REST]
     for place, run in enumerate(runs):
         rows = {step: parts for step, row in run.metrics.items() if (parts := step_time(row)) is not None}
         if not rows:
-            notes.append((run.label, why("metrics", run)))
+            reasons[run.label] = why("metrics", run)
         series += [
             {"run": place, "line": number, "set": "training", "x": list(rows),
              "y": [parts[name] for parts in rows.values()]}
@@ -51,5 +52,5 @@ def step_time_chart(runs: Sequence[RunData]) -> dict[str, Any]:
         "id": "step-time", "section": TIME, "title": "Step time", "unit": "seconds", "kind": "stack",
         "definition": "Seconds of a training step by part. Tools run inside generation; a reward that is computed "
         "by the agent loop does, too. Validation is not part of a step.",
-        "source": "verl: timing_s/*", "url": VERL, "lines": names, "series": series, "notes": notes, "log": False,
+        "source": "verl: timing_s/*", "url": VERL, "lines": names, "series": series, "reasons": reasons, "log": False,
     }  # fmt: skip

@@ -6,6 +6,7 @@
   let data = null;
   let steps = [0, 1];
   let printing = false;
+  const hidden = new Set(); // runs that are switched off
 
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -13,6 +14,7 @@
   const colour = (number) => css(`--c${number % 6}`);
   const faint = (hex) => `${hex}26`;
   const paint = (series) => colour(several() ? series.run : series.line);
+  const partColour = (figure, line) => (line === figure.lines.length - 1 ? css("--masked-edge") : colour(line));
 
   const styleOf = (series) => {
     const dash = several() ? DASHES[series.line] : "solid";
@@ -85,10 +87,10 @@
       const common = { name: escaped(figure.lines[series.line]), legendgroup: `${series.line}` };
       if (!several())
         return { ...common, x: series.x, y: series.y, stackgroup: "one", mode: "lines",
-                 line: { width: 0.5, color: colour(series.line) }, fillcolor: `${colour(series.line)}b0` };
+                 line: { width: 0.5, color: partColour(figure, series.line) }, fillcolor: `${partColour(figure, series.line)}b0` };
       const first = figure.series.find((other) => other.line === series.line);
       return { ...common, type: "bar", x: [escaped(data.runs[series.run])], y: [mean(series.y)],
-               marker: { color: colour(series.line) }, showlegend: first === series };
+               marker: { color: partColour(figure, series.line) }, showlegend: first === series };
     });
 
   const traces = (figure) => {
@@ -108,12 +110,12 @@
 
   const layout = (figure) => {
     const named = figure.series.every((series) => series.set === "evaluation") || (figure.kind === "stack" && several());
-    const y = { ...axis(), rangemode: figure.unit === "number" ? "normal" : "tozero", nticks: 6 };
-    if (figure.unit === "share") y.tickformat = ".0%";
+    const y = { ...axis(), rangemode: "tozero", nticks: 6 };
+    if (figure.unit === "share") y.tickformat = ".2~%";
     if (figure.unit === "seconds") y.ticksuffix = " s";
     if (figure.log) y.type = "log";
     return {
-      autosize: !printing, width: printing ? PRINT_WIDTH : undefined, height: printing ? 190 : 230,
+      autosize: !printing, width: printing ? PRINT_WIDTH : undefined, height: (printing ? 190 : 230) + (figure.kind === "stack" ? 50 : 0),
       margin: { l: 8, r: 12, t: 8, b: 8 },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: css("--font"), size: 12, color: css("--ink") },
@@ -132,9 +134,10 @@
   };
 
   const draw = (box) => {
-    const figure = data.figures.find((one) => one.id === box.dataset.figure);
+    const whole = data.figures.find((one) => one.id === box.dataset.figure);
+    const figure = { ...whole, series: whole.series.filter((series) => !hidden.has(series.run)) };
     const plot = box.querySelector(".plot");
-    if (!figure || !plot) return;
+    if (!plot) return;
     Plotly.react(plot, traces(figure), layout(figure), { responsive: true, displaylogo: false, displayModeBar: false });
     box.dataset.state = "drawn";
     if (!performance.getEntriesByName("first-chart").length) performance.mark("first-chart");
@@ -183,6 +186,12 @@
     document.documentElement.dataset.charts = "ready";
   };
 
+  document.querySelectorAll("nav .run").forEach((button) => button.addEventListener("click", () => {
+    const run = Number(button.dataset.run);
+    const on = hidden.delete(run) || !hidden.add(run);
+    button.setAttribute("aria-pressed", String(on));
+    if (data && window.Plotly) redraw();
+  }));
   document.getElementById("theme").addEventListener("click", () =>
     setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) =>

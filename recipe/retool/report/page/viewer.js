@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const PAGE = 20;
+  const PAGE = innerWidth < 900 ? 8 : 20; // one above the other, the list must not hide the dialogue
   const { el } = retool;
   const chunks = new Map();
   const state = { page: 0, chosen: null, raw: false, shade: true, pair: 0, pairKind: "" };
@@ -24,6 +24,12 @@
   const many = (count, one) => `${short(count)} ${one}${count === 1 ? "" : "s"}`;
   const stepOf = (row) => (row.step === null ? row.set : `${row.set}, step ${row.step}`);
 
+  // What the tool said, without the marks of the turn; all of it under "raw text".
+  const bare = (text) => {
+    const found = [...text.matchAll(/<(tool_response|interpreter)>\n?([\s\S]*?)\n?(?:<\/\1>|$)/g)];
+    return found.length ? found.map((match) => match[2]).join("\n") : text;
+  };
+
   // ---- one dialogue -------------------------------------------------------------------------------------
   const box = (part) => {
     const names = { text: "model", code: part.a ? `call of ${part.a}` : "code", tool: "tool output" };
@@ -31,7 +37,7 @@
     const tokens = part.n === undefined ? "" : `, ${many(part.n, "token")}`;
     const body = el("pre", {});
     if (part.h && !state.raw) for (const [kind, text] of part.h) body.append(kind ? el("span", { class: `h-${kind}` }, text) : text);
-    else body.append(part.t);
+    else body.append(part.k === "tool" && !state.raw ? bare(part.t) : part.t);
     return el("div", { class: `part ${part.k} ${part.m ? "trained" : "masked"}` },
       el("span", { class: "who" }, names[part.k], el("small", {}, `${trained}${tokens}`)), body);
   };
@@ -148,7 +154,7 @@
     const name = retool.runs.length > 1 ? `${retool.runs[place]}: ` : "";
     const all = Object.keys(run.read).every((kind) => run.read[kind] === run.shown[kind]);
     return el("p", { class: "quiet" }, all ? `${name}all trajectories are shown (${kinds.join(", ")}).`
-      : `${name}a random sample, spread evenly over ranges of steps and over classes, so its shares are not those of the run: ${kinds.join(", ")}.`);
+      : `${name || "This is "}a random sample, spread evenly over ranges of steps and over classes, so its shares are not those of the run: ${kinds.join(", ")}.`);
   };
 
   // ---- before and after -------------------------------------------------------------------------------------
@@ -184,10 +190,11 @@
     const body = document.getElementById("pairs-body");
     body.replaceChildren(...index.runs.map(changes));
     if (!index.pairs.length) return;
+    if (index.pairs.some((one) => kindOf(one) === "false>true")) state.pairKind = "false>true"; // what was learned
     const kinds = Object.entries(PAIRS).filter(([kind]) => !kind || index.pairs.some((one) => kindOf(one) === kind));
     body.append(el("div", { class: "filters" }, el("label", {}, "answers",
       el("select", { name: "pair-kind", onchange: (event) => { state.pairKind = event.target.value; state.pair = 0; pair(); } },
-        ...kinds.map(([kind, text]) => el("option", { value: kind }, text))))), el("div", { id: "pair" }));
+        ...kinds.map(([kind, text]) => el("option", { value: kind, selected: kind === state.pairKind }, text))))), el("div", { id: "pair" }));
   };
 
   const start = async () => {
