@@ -4,9 +4,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pygments.lexers.python import PythonLexer
-from pygments.token import Token, _TokenType
-
 from recipe.retool.env import code_tags, hermes
 from recipe.retool.env.transcript import SEGMENTS
 
@@ -28,16 +25,6 @@ _CALL = re.compile(
     re.DOTALL,
 )
 _FENCE = re.compile(r"\A\s*```[a-z]*\n(.*?)\n?```\s*\Z", re.DOTALL)
-_CLASSES = (  # first match wins
-    (Token.Comment, "c"),
-    (Token.Keyword, "k"),
-    (Token.Operator.Word, "k"),
-    (Token.Literal.String, "s"),
-    (Token.Literal.Number, "n"),
-    (Token.Name.Builtin, "b"),
-    (Token.Name.Function, "f"),
-    (Token.Name.Class, "f"),
-)
 
 
 def response_segments(row: Mapping[str, Any], environment: str) -> tuple[list[Segment], bool]:
@@ -61,7 +48,8 @@ def parts(segments: Iterable[Segment]) -> list[Part]:
 
     Returns:
         For each its kind ``k``, its text ``t``, whether it is trained on ``m``; ``n`` tokens for the first
-        box of a segment whose tokens are known; for code the tool ``a`` and the highlighted code ``h``.
+        box of a segment whose tokens are known; for code the tool ``a`` and the code ``c`` as the
+        tool gets it.
     """
     found: list[Part] = []
     for trained, tokens, text in segments:
@@ -70,18 +58,6 @@ def parts(segments: Iterable[Segment]) -> list[Part]:
             known = {"n": tokens} if tokens is not None and place == 0 else {}
             found.append({**box, "m": trained, **known})
     return found
-
-
-def highlight(code: str) -> list[list[str]]:
-    """Python code as runs of one class: ``[class, text]``; the texts together are ``code``."""
-    runs: list[list[str]] = []
-    for _, kind, text in PythonLexer().get_tokens_unprocessed(code):
-        name = _class_of(kind)
-        if runs and runs[-1][0] == name:
-            runs[-1][1] += text
-        else:
-            runs.append([name, text])
-    return runs
 
 
 def _exact(one: Any) -> Segment | None:
@@ -123,14 +99,10 @@ def _calls(text: str) -> Iterator[Part]:
 def _code_box(match: re.Match[str]) -> Part:
     if match["json"] is None:
         fenced = _FENCE.match(match["code"])
-        return {"k": CODE, "t": match[0], "h": highlight(fenced[1] if fenced else match["code"].strip("\n"))}
+        return {"k": CODE, "t": match[0], "c": fenced[1] if fenced else match["code"].strip("\n")}
     call = hermes.parse_call(match["body"])
     arguments = call.arguments if isinstance(call.arguments, dict) else {}
     code = arguments.get("code")
     if call.problem or not isinstance(code, str):
-        return {"k": CODE, "t": match[0], "a": call.name, "h": [["", match["body"].strip("\n")]]}
-    return {"k": CODE, "t": match[0], "a": call.name, "h": highlight(code)}
-
-
-def _class_of(kind: _TokenType) -> str:
-    return next((name for group, name in _CLASSES if kind in group), "")
+        return {"k": CODE, "t": match[0], "a": call.name}
+    return {"k": CODE, "t": match[0], "a": call.name, "c": code}

@@ -107,7 +107,9 @@ def logged_accuracy(run: RunData) -> dict[int, list[float]]:
     found = {}
     for step, row in run.metrics.items():
         values = [
-            value for key, given in row.items() if _LOGGED.match(key) and (value := as_number(given)) is not None
+            value
+            for key, given in row.items()
+            if _LOGGED.match(key) and (value := as_number(given)) is not None
         ]
         if values:
             found[step] = [fmean(values)] * 3

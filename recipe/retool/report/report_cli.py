@@ -17,7 +17,9 @@ def main(argv: list[str]) -> int:
     """Entry of the verb."""
     args = _parser().parse_args(argv)
     if args.output.is_dir():
-        raise ConfigError(f"--output {args.output} is a folder; name a file, {args.output / 'report.html'} say")
+        raise ConfigError(
+            f"--output {args.output} is a folder; name a file, {args.output / 'report.html'} say"
+        )
     if args.trajectories < 0:
         raise ConfigError(f"--trajectories {args.trajectories} must be 0 or more")
     limits = Limits(trajectories=args.trajectories, pairs=min(args.trajectories, Limits.pairs))

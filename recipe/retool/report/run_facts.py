@@ -60,7 +60,11 @@ def headline(run: RunData) -> dict[str, str]:
     scores = _scores(run)
     last = _last_figures(run)
     if not scores:
-        return {"accuracy": "-", "interval": "no validation", "tools": percent(last.get("retool/tool_call_rate"))}
+        return {
+            "accuracy": "-",
+            "interval": "no validation",
+            "tools": percent(last.get("retool/tool_call_rate")),
+        }
     first, score = scores[min(scores)], scores[max(scores)]
     logged = score.problems == 0
     words = "as logged" if logged else f"95% interval {percent(score.low)} to {percent(score.high)}"
@@ -155,7 +159,9 @@ def _several(scores: Mapping[int, Score], name: str) -> str:
 
 
 def _step_seconds(run: RunData) -> float | None:
-    seconds = [value for row in run.metrics.values() if (value := as_number(row.get("timing_s/step"))) is not None]
+    seconds = [
+        value for row in run.metrics.values() if (value := as_number(row.get("timing_s/step"))) is not None
+    ]
     return median(seconds) if seconds else None
 
 

@@ -1,6 +1,7 @@
 "use strict";
 // Names that the parts of the page share.
 const retool = {};
+window.Prism = { manual: true }; // it colours nothing by itself
 
 // Data lies in the page as JSON, gzip, base64: no character of it can end a script element.
 retool.unpackText = async (id) => {

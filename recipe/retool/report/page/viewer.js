@@ -24,6 +24,10 @@
   const many = (count, one) => `${short(count)} ${one}${count === 1 ? "" : "s"}`;
   const stepOf = (row) => (row.step === null ? row.set : `${row.set}, step ${row.step}`);
 
+  // Prism's tokens as elements: its own way to show them would put HTML together.
+  const coloured = (tokens) => [tokens].flat().map((token) =>
+    typeof token === "string" ? token : el("span", { class: `token ${token.type}` }, ...coloured(token.content)));
+
   // What the tool said, without the marks of the turn; all of it under "raw text".
   const bare = (text) => {
     const found = [...text.matchAll(/<(tool_response|interpreter)>\n?([\s\S]*?)\n?(?:<\/\1>|$)/g)];
@@ -36,7 +40,7 @@
     const trained = part.m ? "trained on" : "not trained on";
     const tokens = part.n === undefined ? "" : `, ${many(part.n, "token")}`;
     const body = el("pre", {});
-    if (part.h && !state.raw) for (const [kind, text] of part.h) body.append(kind ? el("span", { class: `h-${kind}` }, text) : text);
+    if (part.c !== undefined && !state.raw) body.append(...coloured(Prism.tokenize(part.c, Prism.languages.python)));
     else body.append(part.k === "tool" && !state.raw ? bare(part.t) : part.t);
     return el("div", { class: `part ${part.k} ${part.m ? "trained" : "masked"}` },
       el("span", { class: "who" }, names[part.k], el("small", {}, `${trained}${tokens}`)), body);
@@ -105,7 +109,7 @@
     const words = [stepOf(row), row.calls === null ? "" : many(row.calls, "call"), row.tokens === null ? "" : many(row.tokens, "token"),
       row.failed ? "failed code" : "", row.cut ? "truncated" : ""];
     return el("li", {}, el("button", { type: "button", "aria-pressed": String(number === state.chosen), onclick: () => show(number, true) },
-      el("span", {}, badge(row), " ", el("b", {}, problemOf(row).slice(0, 160))),
+      el("span", { class: "one" }, badge(row), el("b", {}, problemOf(row).slice(0, 160))),
       el("small", {}, words.filter(Boolean).join(" · "))));
   };
 
