@@ -26,8 +26,9 @@ CORE = [
 ]
 # torch comes from scripts/setup_env.sh: only PyTorch's own index tells CPU builds from CUDA builds.
 ENGINE = ["verl==0.9.1", "TransferQueue>=0.1.10", "transformers>=5.10.4,<5.11", "tensordict>=0.8,<=0.10"]
-DEV = ["hypothesis>=6.100", "mypy>=1.11", "playwright>=1.49", "pre-commit>=3.8", "pytest>=8", "pytest-timeout>=2.3",
-       "ruff>=0.6", "sandbox-fusion==0.3.7", "sphinx>=8,<9", "types-psutil", "types-requests"]  # fmt: skip
+DEV = ["hypothesis>=6.100", "mypy>=1.11", "playwright>=1.49", "pre-commit>=3.8", "pytest>=8",
+       "pytest-timeout>=2.3", "ruff>=0.6", "sandbox-fusion==0.3.7", "sphinx>=8,<9", "types-psutil",
+       "types-requests"]  # fmt: skip
 
 setup(
     name="retool-recipe",

@@ -1,8 +1,9 @@
 """How long ``retool report`` takes for a large run, how large the page is, and how soon a browser shows it.
 
-A run of ``--steps`` steps and ``--trajectories`` training trajectories with counters, and eleven validations, is made
-up in a temporary folder. Each round opens the page in a fresh headless Chromium from the disk: seconds from the start
-of the navigation to the load event, and to the first chart that is drawn. Needs playwright and a browser:
+A run of ``--steps`` steps and ``--trajectories`` training trajectories with counters, and eleven validations,
+is made up in a temporary folder. Each round opens the page in a fresh headless Chromium from the disk:
+seconds from the start of the navigation to the load event, and to the first chart that is drawn. Needs
+playwright and a browser:
 
     python benchmarks/report_page.py
 """
@@ -39,7 +40,8 @@ def trajectory(rng: random.Random, step: int, steps: int, uid: str, problem: str
     segments = [part for turn in turns for part in ((1, 300, reasoning + turn), (0, 20, answer))]
     segments.append((1, 200, f"{reasoning} \\boxed{{{int(right)}}}"))
     return {
-        **new_counters(), "uid": uid, "input": f"user\n{problem}\nassistant\n", "gts": "1", "pred": str(int(right)),
+        **new_counters(), "uid": uid, "input": f"user\n{problem}\nassistant\n", "gts": "1",
+        "pred": str(int(right)),
         "output": "".join(text for _, _, text in segments), "segments": segments, "step": step,
         "score": 2 * right - 1, "acc": right, "tool_calls": float(calls), "model_turns": calls + 1.0,
         "tool_ok": float(calls and calls - (rng.random() < 0.3)), "tool_errors": float(rng.random() < 0.1),
@@ -54,9 +56,10 @@ def metrics_of(rng: random.Random, step: int, rows: list[dict[str, Any]]) -> dic
     found = {
         "training/global_step": step, "critic/score/mean": sum(row["score"] for row in rows) / len(rows),
         "actor/entropy": rng.random(), "actor/grad_norm": rng.random(), "actor/ppo_kl": rng.random() / 100,
-        "training/rollout_probs_diff_mean": rng.random() / 100, "training/rollout_probs_diff_max": rng.random(),
-        "rollout_corr/k3_kl": rng.random() / 1000, "perf/throughput": 900 + rng.random(), "timing_s/step": 100.0,
-        "timing_s/gen": 70.0, "timing_s/old_log_prob": 5.0, "timing_s/update_actor": 20.0, "timing_s/update_weights": 2.0,
+        "training/rollout_probs_diff_mean": rng.random() / 100,
+        "training/rollout_probs_diff_max": rng.random(), "rollout_corr/k3_kl": rng.random() / 1000,
+        "perf/throughput": 900 + rng.random(), "timing_s/step": 100.0, "timing_s/gen": 70.0,
+        "timing_s/old_log_prob": 5.0, "timing_s/update_actor": 20.0, "timing_s/update_weights": 2.0,
     }  # fmt: skip
     turns = {f"retool/mismatch/k3_mean/turn_{turn}": rng.random() / 1000 for turn in range(1, 5)}
     return {**found, **turns, **behaviour(rows)}
@@ -129,7 +132,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
         sys.stdout.write(
             f"run: {args.steps} steps, {result.read} trajectories, {size / 1e6:.0f} MB\n"
-            f"page: {seconds:.1f} s to write, {result.bytes / 1e6:.2f} MB, {result.shown} trajectories in it\n"
+            f"page: {seconds:.1f} s to write, {result.bytes / 1e6:.2f} MB, {result.shown} trajectories\n"
         )
         for name, values in zip(("load event", "first chart"), load_seconds(page, args.rounds), strict=True):
             listed = ", ".join(f"{value:.2f}" for value in values)

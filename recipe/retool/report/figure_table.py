@@ -74,17 +74,19 @@ SECTIONS = {
 
 _LEARNING = (
     Figure("validation-accuracy", LEARNING, "Validation accuracy, avg@k",
-           "Mean over problems of the share of right answers; the band is the 95% interval, bootstrapped over problems.",
+           "Mean over problems of the share of right answers; the band is the 95% interval, bootstrapped "
+           "over problems.",
            (Line((), "", ACCURACY),), "ReTool Fig. 1 (avg@32)", unit=SHARE, missing="validation"),
     Figure("training-accuracy", LEARNING, "Training accuracy",
            "Share of training trajectories with the right answer, before any of them is filtered out.",
            (Line(("retool/accuracy",)),), unit=SHARE, missing="counters"),
     Figure("pass-maj", LEARNING, "Validation pass@k and maj@k",
            "Problems with at least one right answer of k; problems whose most frequent answer of k is right.",
-           (Line((), "pass@k", BEST), Line((), "maj@k", MAJORITY)), "DAPO Fig. 1 (pass@32, cons@32)", DAPO, SHARE,
-           "several"),
+           (Line((), "pass@k", BEST), Line((), "maj@k", MAJORITY)),
+           "DAPO Fig. 1 (pass@32, cons@32)", DAPO, SHARE, "several"),
     Figure("reward", LEARNING, "Reward",
-           "Mean score of a trajectory: +1 for a right answer, -1 for a wrong one, and the parts of reward_mix.",
+           "Mean score of a trajectory: +1 for a right answer, -1 for a wrong one, and the parts of "
+           "reward_mix.",
            (Line(("critic/score/mean", SCORE), "", SCORE),), "DAPO (curves of reward)", DAPO),
     Figure("response-length", LEARNING, "Response length",
            "Tokens of a response, tool results included.",
@@ -117,25 +119,28 @@ _FAILURES = tuple(
     Figure(name.replace("_", "-"), FAILURES, title, definition, _both(name), source, url, SHARE, missing,
            fold_zero=True)
     for name, title, definition, missing, source, url in (
-        ("empty_output_rate", "Empty output", "Calls that printed nothing, of the calls that were run.", "tools",
-         "", ""),
-        ("name_error_rate", "NameError", "Calls that ended in a NameError: the model counts on variables of an "
-         "earlier call.", "tools", "", ""),
+        ("empty_output_rate", "Empty output", "Calls that printed nothing, of the calls that were run.",
+         "tools", "", ""),
+        ("name_error_rate", "NameError",
+         "Calls that ended in a NameError: the model counts on variables of an earlier call.",
+         "tools", "", ""),
         ("timeout_rate", "Time-outs", "Calls stopped at the time limit.", "tools", "", ""),
-        ("parse_failure_rate", "Parse failures", "Malformed, incomplete, unknown and badly parametrised calls, of "
-         "all attempts.", "tools", "", ""),
+        ("parse_failure_rate", "Parse failures",
+         "Malformed, incomplete, unknown and badly parametrised calls, of all attempts.", "tools", "", ""),
         ("truncated_rate", "Truncated", "Trajectories that a budget ended: tokens, turns, calls or seconds.",
          "counters", "", ""),
-        ("void_turn_rate", "Void turns", "Turns with neither a whole call nor an answer, of all turns of the "
-         "model.", "counters", "SimpleTIR (void turns)", SIMPLETIR),
-        ("sandbox_unavailable_rate", "Sandbox unavailable", "Trajectories with a call that the sandbox did not "
-         "answer.", "counters", "", ""),
+        ("void_turn_rate", "Void turns",
+         "Turns with neither a whole call nor an answer, of all turns of the model.",
+         "counters", "SimpleTIR (void turns)", SIMPLETIR),
+        ("sandbox_unavailable_rate", "Sandbox unavailable",
+         "Trajectories with a call that the sandbox did not answer.", "counters", "", ""),
     )
 )  # fmt: skip
 _HEALTH = (
     Figure("entropy", HEALTH, "Entropy",
            "Mean entropy of the policy over the tokens that are trained on, in nats.",
-           (Line(("actor/entropy", "actor/entropy_loss")),), "DAPO (curves of entropy)", DAPO, missing="entropy"),
+           (Line(("actor/entropy", "actor/entropy_loss")),), "DAPO (curves of entropy)", DAPO,
+           missing="entropy"),
     Figure("grad-norm", HEALTH, "Gradient norm",
            "Norm of the actor's gradient before it is clipped.",
            (Line(("actor/grad_norm",)),), "SimpleTIR Fig. 1", SIMPLETIR),
@@ -144,11 +149,13 @@ _HEALTH = (
            (Line(("actor/ppo_kl",)),), "verl: actor/ppo_kl", VERL),
     Figure("probs-diff", HEALTH, "Rollout against trainer: probabilities",
            "Difference of the probability of the same token in rollout engine and trainer: mean and largest.",
-           (Line(("training/rollout_probs_diff_mean",), "mean"), Line(("training/rollout_probs_diff_max",), "max")),
+           (Line(("training/rollout_probs_diff_mean",), "mean"),
+            Line(("training/rollout_probs_diff_max",), "max")),
            "verl: training/rollout_probs_diff_*", VERL, missing="mismatch", log=True),
     Figure("rollout-kl", HEALTH, "Rollout against trainer: KL",
            "KL(rollout, trainer) by the estimate k3, over whole responses (rollout_corr/k3_kl).",
-           (Line(("rollout_corr/k3_kl", "rollout_corr/kl")),), "verl: rollout_corr/*", VERL, missing="mismatch"),
+           (Line(("rollout_corr/k3_kl", "rollout_corr/kl")),), "verl: rollout_corr/*", VERL,
+           missing="mismatch"),
     Figure("mismatch-turns", HEALTH, "Rollout against trainer, by turn",
            "The estimate k3 of KL(rollout, trainer) in the model's first, second, third ... turn.",
            tuple(Line((f"retool/mismatch/k3_mean/turn_{turn}",), f"turn {turn}") for turn in range(1, 9)),
@@ -158,9 +165,11 @@ _HEALTH = (
 _TIME = (
     Figure("sandbox-seconds", TIME, "Sandbox, seconds of a call",
            "Median and 95th percentile of the seconds of a call, waiting included.",
-           (*_both("call_seconds_p50", "p50"), *_both("call_seconds_p95", "p95")), unit=SECONDS, missing="tools"),
+           (*_both("call_seconds_p50", "p50"), *_both("call_seconds_p95", "p95")), unit=SECONDS,
+           missing="tools"),
     Figure("tool-seconds", TIME, "Tools, seconds of a response",
-           "Mean seconds that a response spent in calls. Responses run side by side, inside the time of generation.",
+           "Mean seconds that a response spent in calls. Responses run side by side, inside the time of "
+           "generation.",
            (Line((TOOL_SECONDS, "timing_s/agent_loop/tool_calls/mean"), "", TOOL_SECONDS),), unit=SECONDS,
            missing="tools"),
     Figure("throughput", TIME, "Tokens a second",

@@ -18,7 +18,7 @@ _LOGGED = re.compile(r"^val-core/(.+)/acc/mean@(\d+)$")
 
 
 def charts(runs: Sequence[RunData]) -> list[dict[str, Any]]:
-    """Every figure with its series: run (its place), line, set, x, y, and low and high where there are any."""
+    """Every figure with its series: run (its place), line, set, x, y; low and high where there are any."""
     times = step_time_chart(runs)
     times["notes"] = grouped(times.pop("reasons"), len(runs))
     return [*(_chart(figure, runs) for figure in FIGURES), times]
@@ -103,7 +103,7 @@ def _at(name: str, validation: Validation) -> list[float] | None:
 
 
 def logged_accuracy(run: RunData) -> dict[int, list[float]]:
-    """Mean validation accuracy by step as verl logged it, for steps without a dump; the interval is a point."""
+    """Mean validation accuracy by step as verl logged it, for steps without a dump; no interval."""
     found = {}
     for step, row in run.metrics.items():
         values = [

@@ -1,20 +1,17 @@
 """Reading one run for the report, one dump file at a time."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from recipe.retool.errors import DataError
 from recipe.retool.report.behaviour import behaviour
 from recipe.retool.report.pairs import OneValidation, change, pairs_of
-from recipe.retool.report.run_data import Chosen, RunData, Validation
-from recipe.retool.report.runs import SUMMARY, LineReader, RunFolder, read_metrics
-from recipe.retool.report.sampling import STEP_RANGES, StratifiedSample, each_of, step_ranges
+from recipe.retool.report.run_data import Chosen, Figures, Pair, RunData, Validation
+from recipe.retool.report.run_files import count_lines, read_config, read_summary
+from recipe.retool.report.runs import LineReader, RunFolder, read_metrics
+from recipe.retool.report.sampling import StratifiedSample, each_of, step_ranges
 from recipe.retool.report.scores import Answers
 from recipe.retool.report.trajectory import (
     EVALUATION,
@@ -64,7 +61,7 @@ class Gatherer:
             TRAINING: step_ranges(list(folder.rollouts)),
             VALIDATION: step_ranges(list(folder.validation)),
         }
-        each = each_of(limits.trajectories, sum(map(_lines, files)), self._strata(groups))
+        each = each_of(limits.trajectories, sum(map(count_lines, files)), self._strata(groups))
         self._sample: StratifiedSample[Trajectory] = StratifiedSample(each)
 
     def run(self) -> RunData:
@@ -84,12 +81,11 @@ class Gatherer:
             step: found for step in folder.validation if (found := self._validate(step, picks.get(step)))
         }
         evaluation, overall = self._evaluate()
-        config = _yaml(folder.folder / "config.yaml", self._notes)
         return RunData(
             label=self._label,
             folder=folder,
-            config=config,
-            summary=self._summary(),
+            config=read_config(folder, self._notes),
+            summary=read_summary(folder, self._notes),
             metrics=metrics,
             training=training,
             validation=validation,
@@ -103,9 +99,10 @@ class Gatherer:
         steps = sum(len(set(ranges.values())) for ranges in self._ranges.values())
         return KINDS * max(1, steps + (groups if self._folder.samples else 0))
 
-    def _train(self, step: int, metrics: Mapping[int, Mapping[str, Any]]) -> dict[str, float]:
+    def _train(self, step: int, metrics: Mapping[int, Mapping[str, Any]]) -> Figures:
         counters = self._counters(step)
-        rows, dropped = [], []
+        rows: list[dict[str, Any]] = []
+        dropped: list[dict[str, Any]] = []
         for row in self._rows(self._folder.rollouts[step]):
             whole = {**row, **counters.pop(str(row.get("uid")), {})}
             self._uncounted += "tool_calls" not in whole
@@ -160,7 +157,8 @@ class Gatherer:
 
     def _choose(self, picks: Mapping[int, OneValidation]) -> Chosen:
         room = self._limits.characters
-        pairs, changed = [], None
+        pairs: list[Pair] = []
+        changed = None
         if picks:
             first, last = picks.values()
             pairs, left = pairs_of(first, last, room // 2)
@@ -197,19 +195,6 @@ class Gatherer:
                 f"{'is' if bad == 1 else 'are'} no JSON object (half-written, say) and skipped."
             )
 
-    def _summary(self) -> dict[str, Any]:
-        folder = self._folder.folder
-        of_quickstart = folder.parent if str(folder) != self._folder.name else folder
-        path = of_quickstart / SUMMARY
-        if not path.is_file():
-            return {}
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            self._notes.append(f"{SUMMARY} cannot be read: {error}")
-            return {}
-        return found if isinstance(found, dict) else {}
-
 
 def _validation(answers: Answers, rows: Sequence[Mapping[str, Any]]) -> Validation:
     return Validation(answers.score(), {**behaviour(rows), **_extras(rows)})
@@ -224,29 +209,3 @@ def _extras(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         if values:
             found[name] = sum(values) if whole else sum(values) / len(values)
     return found
-
-
-def _lines(path: Path) -> int:
-    try:
-        with path.open("rb") as stream:
-            return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def _yaml(path: Path, notes: list[str]) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        notes.append(f"config.yaml cannot be read: {str(error).splitlines()[0]}")
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def dump_bytes(folder: RunFolder) -> int:
-    """Bytes of all that :class:`Gatherer` reads of a run."""
-    files = [*folder.rollouts.values(), *folder.validation.values(), *map(folder.counters, folder.rollouts)]
-    files += [folder.samples] if folder.samples else []
-    return sum(path.stat().st_size for path in files if path.is_file())

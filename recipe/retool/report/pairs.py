@@ -1,4 +1,4 @@
-"""The same problem before and after training: first and last validation, matched by the text of the prompt."""
+"""The same problem before and after training: first and last validation, matched by the prompt's text."""
 
 import heapq
 from collections.abc import Callable

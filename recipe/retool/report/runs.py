@@ -59,7 +59,7 @@ def find_run(path: Path) -> RunFolder:
 
 
 class LineReader:
-    """The JSON objects of a JSONL file, one at a time, so that a file of any size takes the memory of one line.
+    """The JSON objects of a JSONL file, one at a time: a file of any size takes the memory of one line.
 
     Attributes:
         bad: Lines so far that are none (half-written ones, say).

@@ -80,8 +80,7 @@ def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
     rows = max(1, _BLOCK // (8 * len(given)))
     blocks = [min(rows, _RESAMPLES - start) for start in range(0, _RESAMPLES, rows)]
     means = np.concatenate([rng.choice(given, (count, len(given))).mean(axis=1) for count in blocks])
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
+    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
 def _majority(answers: Sequence[tuple[float, str]]) -> float:

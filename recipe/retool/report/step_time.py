@@ -50,7 +50,8 @@ def step_time_chart(runs: Sequence[RunData]) -> dict[str, Any]:
         ]  # fmt: skip
     return {
         "id": "step-time", "section": TIME, "title": "Step time", "unit": "seconds", "kind": "stack",
-        "definition": "Seconds of a training step by part. Tools run inside generation; a reward that is computed "
-        "by the agent loop does, too. Validation is not part of a step.",
-        "source": "verl: timing_s/*", "url": VERL, "lines": names, "series": series, "reasons": reasons, "log": False,
+        "definition": "Seconds of a training step by part. Tools run inside generation; a reward that is "
+        "computed by the agent loop does, too. Validation is not part of a step.",
+        "source": "verl: timing_s/*", "url": VERL, "lines": names, "series": series, "reasons": reasons,
+        "log": False,
     }  # fmt: skip

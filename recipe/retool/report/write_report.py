@@ -25,7 +25,7 @@ from recipe.retool.report.run_facts import (
     quickstart_rows,
     results,
 )
-from recipe.retool.report.runs import RunFolder, find_run
+from recipe.retool.report.runs import find_run
 from recipe.retool.report.viewer_data import ViewerData
 
 Progress = Callable[[int], None]
@@ -166,5 +166,5 @@ def _page_file(name: str) -> str:
 
 
 def _plotly() -> str:
-    """Plotly's basic bundle: lines and bars are all that is drawn, and a browser starts it ten times as fast."""
+    """Plotly's basic bundle: it has lines and bars, and starts in a tenth of the time of the whole."""
     return _packed((_PAGE / "vendor" / "plotly-basic.min.js").read_bytes())
