@@ -102,7 +102,7 @@ def labels(runs: Sequence[Path]) -> list[str]:
         names = ["/".join(part[-length:]) for part in parts]
         if len(set(names)) == len(names):
             return names
-    return [f"{name} ({place})" for place, name in enumerate(names, 1)]
+    return [f"{part[-1]} ({place})" for place, part in enumerate(parts, 1)]
 
 
 def pack(value: Any) -> str:
