@@ -16,8 +16,10 @@ def row(number: int, step: int, right: bool, tool: bool = True, **more: Any) -> 
     """A trajectory with texts and counters; ``number`` names the problem."""
     output = f"{CALL}{ANSWER}\\boxed{{42}}" if tool else f"\\boxed{{42}} {HOSTILE}"
     return {
-        **new_counters(), "uid": f"{step}x{number}_0_0", "input": f"user\nProblem {number} {HOSTILE}\nassistant\n",
-        "output": output, "gts": "42", "pred": "42" if right else HOSTILE, "score": 2.0 * right - 1, "step": step,
+        **new_counters(), "uid": f"{step}x{number}_0_0",
+        "input": f"user\nProblem {number} {HOSTILE}\nassistant\n",
+        "output": output, "gts": "42", "pred": "42" if right else HOSTILE, "score": 2.0 * right - 1,
+        "step": step,
         "acc": float(right), "tool_calls": float(tool), "tool_ok": float(tool), "model_turns": 1.0 + tool,
         "response_tokens": 50.0, "model_chars": 90.0, "code_lines": float(tool), "call_seconds": [0.1] * tool,
         "reward_outcome": 2.0 * right - 1, **more,
@@ -36,7 +38,8 @@ def make_run(folder: Path, steps: int = 4, tool: bool = True, logged: bool = Tru
     metrics = []
     for step in range(1, steps + 1):
         rows = [row(n, step, n < 2, tool, truncated=float(n == 3)) for n in range(4)]
-        rows[0]["segments"] = [[1, 30, CALL], [0, 7, ANSWER], [1, 5, "\\boxed{42}"]]
+        if tool:
+            rows[0]["segments"] = [[1, 30, CALL], [0, 7, ANSWER], [1, 5, "\\boxed{42}"]]
         write_lines(folder / f"rollouts/{step}.jsonl", [{key: one[key] for key in texts} for one in rows])
         counted = [{k: v for k, v in one.items() if k not in ("input", "output", "gts")} for one in rows]
         write_lines(folder / f"rollouts/counters/{step}.jsonl", counted)
@@ -60,7 +63,8 @@ def make_run(folder: Path, steps: int = 4, tool: bool = True, logged: bool = Tru
 def make_evaluation(folder: Path) -> Path:
     """An evaluation: two problems of two data sets, three answers each."""
     rows = [
-        {**row(n, 0, sample < 2 - n), "doc_id": n, "sample": sample, "uid": f"{n}_{sample}_0", "data_source": source}
+        {**row(n, 0, sample < 2 - n), "doc_id": n, "sample": sample, "uid": f"{n}_{sample}_0",
+         "data_source": source}
         for source in ("aime_2024", "aime_2025")
         for n in range(2)
         for sample in range(3)

@@ -73,14 +73,10 @@ def test_every_chart_is_drawn_or_noted(
     tab = opened(pages[name], size)
     height = tab.evaluate("document.documentElement.scrollHeight")
     tab.set_viewport_size({"width": size["width"], "height": height})
-    drawn = ".chart[data-state=drawn] .plot .main-svg"
-    tab.wait_for_function(
-        "document.querySelectorAll('.chart:not(.noted):not([data-state=drawn])').length === 0"
-    )
+    drawn = ".chart[data-state=drawn]:has(.plot .main-svg)"
+    tab.wait_for_selector(".chart:not(.noted):not([data-state=drawn])", state="detached")
     assert count(tab, ".chart") >= 28
-    assert count(tab, ".chart") == count(tab, f".chart:has({drawn})") + count(
-        tab, ".chart.noted .why li:first-child"
-    )
+    assert count(tab, ".chart") == count(tab, drawn) + count(tab, ".chart.noted .why li:first-child")
     assert count(tab, drawn) > 0
     # Each chart has marks, not axes alone.
     assert tab.evaluate(
@@ -110,7 +106,7 @@ def test_filters_and_clear(opened: Any, pages: dict[str, Path]) -> None:
     assert tab.inner_text("#count") == f"0 of {total} match"
     assert "nothing matches" in tab.inner_text("#list")
     tab.click("text=Clear")
-    tab.wait_for_function(f"document.getElementById('count').textContent === '{total} of {total} match'")
+    tab.wait_for_selector(f"#count:text-is('{total} of {total} match')")
     tab.select_option("select[name=set]", "validation")
     tab.select_option("select[name=step]", "0")
     assert tab.inner_text("#count") == f"6 of {total} match"
@@ -138,14 +134,12 @@ def test_a_dialogue_shows_code_output_and_what_is_trained_on(opened: Any, pages:
     assert tab.inner_text("#detail .part.tool.masked pre") == "42"
     assert "30 tokens" in tab.inner_text("#detail .part.code .who")
     assert "Shading as recorded" in tab.inner_text("#detail")
-    tab.check("text=raw text")
-    tab.wait_for_function(
-        "document.querySelector('#detail .part.tool pre').textContent.includes('<tool_response>')"
-    )
-    tab.uncheck("text=shading")
+    tab.check("label:has-text('raw text') input")
+    tab.wait_for_selector("#detail .part.tool pre:has-text('<tool_response>')")
+    tab.uncheck("label:has-text('shading') input")
     tab.wait_for_selector("#detail .dialogue:not(.shaded)")
     tab.select_option("select[name=set]", "validation")
-    tab.wait_for_function("document.querySelector('#detail').textContent.includes('Shading inferred')")
+    tab.wait_for_selector("#detail:has-text('Shading inferred')")
 
 
 def test_before_and_after(opened: Any, pages: dict[str, Path]) -> None:
@@ -159,13 +153,13 @@ def test_before_and_after(opened: Any, pages: dict[str, Path]) -> None:
     ]
     assert tab.inner_text("#pair .pager span") == "1 of 2"
     tab.select_option("select[name=pair-kind]", "false>false")
-    tab.wait_for_function("document.querySelector('#pair .pager span').textContent === '1 of 1'")
+    tab.wait_for_selector("#pair .pager span:text-is('1 of 1')")
 
 
 def test_hostile_text_stays_text(opened: Any, pages: dict[str, Path]) -> None:
     tab = opened(pages["several"])
     tab.select_option("select[name=run]", label="text")
-    tab.wait_for_function("document.querySelector('#detail').textContent.includes('hacked=2')")
+    tab.wait_for_selector("#detail header:has-text('text, training')")
     assert HOSTILE in tab.inner_text("#detail .part.text pre")
     assert count(tab, "#detail img, #pairs img, #detail script") == 0
 

@@ -143,7 +143,7 @@ def test_runs_with_equal_names_are_told_apart() -> None:
 
 def test_settings_that_differ_are_listed_and_paths_of_the_runs_are_not(tmp_path: Path) -> None:
     page = written([make_run(tmp_path / "one"), make_run(tmp_path / "two", tool=False)], tmp_path)
-    assert "1 settings differ" in page or "1 setting differs" in page
+    assert "1 setting differs between the runs" in page
     assert "retool.env.name" in page
     assert "default_local_dir" not in page
 
