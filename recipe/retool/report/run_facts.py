@@ -40,9 +40,9 @@ def results(run: RunData) -> Row:
     scores = _scores(run)
     table = {
         "steps": str(max(run.steps)) if run.steps else "-",
-        "accuracy, first": _accuracy(scores, min(scores)) if scores else "-",
+        "accuracy, first": _accuracy(scores, min(scores)) if len(scores) > 1 else "-",
         "accuracy, last": _accuracy(scores, max(scores)) if scores else "-",
-        "accuracy, best": _best(scores),
+        "accuracy, best": _best(scores) if len(scores) > 1 else "-",
         "pass@k": _several(scores, "best"),
         "maj@k": _several(scores, "majority"),
         "tool-call rate": percent(last.get("retool/tool_call_rate")),
@@ -147,8 +147,6 @@ def _accuracy(scores: Mapping[int, Score], step: int) -> str:
 
 
 def _best(scores: Mapping[int, Score]) -> str:
-    if not scores:
-        return "-"
     step = max(scores, key=lambda one: (scores[one].average, -one))
     return f"{percent(scores[step].average)} at step {step}"
 

@@ -2,7 +2,7 @@
 (() => {
   const DASHES = ["solid", "dot", "dashdot", "longdash", "dash", "solid", "dot", "dashdot"];
   const FEW = 60; // points up to which each is marked
-  const PRINT_WIDTH = 330; // pixels: two charts beside each other on A4
+  const PRINT_WIDTH = 318; // pixels: two charts beside each other on A4
   let data = null;
   let steps = [0, 1];
   let printing = false;
@@ -19,7 +19,7 @@
   const styleOf = (series) => {
     const dash = several() ? DASHES[series.line] : "solid";
     if (series.set === "validation") return { dash: "dash", width: 1.4, color: paint(series) };
-    return { dash, width: 2, color: paint(series) };
+    return { dash, width: series.x.length > 200 ? 1.2 : 2, color: paint(series) };
   };
 
   const nameOf = (figure, series) => {
@@ -58,6 +58,9 @@
     line: { dash: "dot", width: 2, color: paint(series) },
   });
 
+  const shown = (figure, value) =>
+    figure.unit === "share" ? `${(100 * value).toFixed(1)}%` : String(Number(value.toPrecision(4)));
+
   const bars = (figure) =>
     figure.series.map((series) => ({
       type: "bar",
@@ -65,6 +68,8 @@
       y: series.y,
       name: nameOf(figure, series),
       marker: { color: paint(series) },
+      text: [shown(figure, series.y[0])], // a bar of 0 cannot be seen
+      textposition: "outside", cliponaxis: false,
       error_y: series.low && series.low.length
         ? { type: "data", symmetric: false, array: [series.high[0] - series.y[0]],
             arrayminus: [series.y[0] - series.low[0]], color: css("--quiet") }
@@ -110,13 +115,13 @@
 
   const layout = (figure) => {
     const named = figure.series.every((series) => series.set === "evaluation") || (figure.kind === "stack" && several());
-    const y = { ...axis(), rangemode: "tozero", nticks: 6 };
+    const y = { ...axis(), rangemode: "tozero", nticks: 6, exponentformat: "e" };
     if (figure.unit === "share") y.tickformat = ".2~%";
     if (figure.unit === "seconds") y.ticksuffix = " s";
     if (figure.log) y.type = "log";
     return {
       autosize: !printing, width: printing ? PRINT_WIDTH : undefined, height: (printing ? 190 : 230) + (figure.kind === "stack" ? 50 : 0),
-      margin: { l: 8, r: 12, t: 8, b: 8 },
+      margin: { l: 8, r: 12, t: figure.series.every((series) => series.set === "evaluation") ? 22 : 8, b: 8 },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: css("--font"), size: 12, color: css("--ink") },
       xaxis: named ? { ...axis(), type: "category" } : { ...axis(), range: margin(steps), tickformat: "d", nticks: 7 },
