@@ -181,7 +181,7 @@ def _identity(wish: Evaluation, model: EvalModel, files: list[str], values: dict
         "retool": values["retool"],
         "lengths": [values["data"]["max_prompt_length"], values["data"]["max_response_length"]],
         "turns": [turns["max_assistant_turns"], turns["max_user_turns"]],
-        "tools": turns["tool_config_path"],
+        "tools": file_hash([turns["tool_config_path"]]),
     }
 
 
@@ -214,6 +214,7 @@ def _generate(
 
 
 def _ask(store: Store, words: list[str], job: dict[str, Any], extra: Mapping[str, str], sandbox: Any) -> None:
+    store.note(answers=None)  # of an earlier run, which may have asked for fewer
     (store.folder / "job.json").write_text(json.dumps(job, indent=2))
     argv = [sys.executable, "-m", "recipe.retool.verl_ext.evaluate_main", str(store.folder)]
     command = engine_command(argv, words, extra)
