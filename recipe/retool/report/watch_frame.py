@@ -1,0 +1,149 @@
+"""One frame of ``retool watch``: what is known of a run, drawn for one width and height."""
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from recipe.retool.report.behaviour import behaviour
+from recipe.retool.report.findings import Finding
+from recipe.retool.report.series import series
+from recipe.retool.report.sparkline import BLOCKS, PLAIN, sparkline
+from recipe.retool.report.watch_rates import rates, slowest_parts, span, validations
+from recipe.retool.report.watch_source import Look
+from recipe.retool.report.watch_stages import Stage
+from recipe.retool.report.watch_state import state_lines, title
+from recipe.retool.report.watch_words import harmless
+
+_LABEL = 12  # width of the names at the left
+_DATA_SETS = 4  # of validation
+_SPARKS = (
+    ("reward", "critic/score/mean"),
+    ("accuracy", "retool/accuracy"),
+    ("SFT loss", "train/loss"),
+)
+_ANSWER_ROWS = (
+    ("accuracy", "accuracy", True),
+    ("tool calls", "tool_call_rate", True),
+    ("code passes", "code_pass_rate", True),
+    ("truncated", "truncated_rate", True),
+    ("turns", "turns_per_response", False),
+)
+
+
+def draw(
+    console: Console,
+    name: str,
+    look: Look,
+    stages: Sequence[Stage],
+    found: Sequence[Finding],
+    height: int | None,
+) -> Group:
+    """Everything about a run.
+
+    Args:
+        console: Decides on width, colours and whether blocks can be shown.
+        name: The run, as the user named it.
+        look: What its files say.
+        stages: Of a quickstart.
+        found: Findings, the oldest first.
+        height: Rows of the screen; None when there is no need to save them.
+    """
+    parts: list[RenderableType] = [Text(harmless(title(name, look, stages)), style="bold")]
+    parts += [Text(line) for line in state_lines(look, stages)]
+    if look.answers:
+        parts.append(_answers(look))
+    if look.metrics:
+        parts += _figures(console, look)
+    if not (look.metrics or look.answers) or _quiet(look):
+        parts += [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in look.log]
+    if look.bad:
+        parts.append(Text(f"{look.bad} lines could not be read and were skipped", style="yellow"))
+    room = None if height is None else max(0, height - _rows(console, parts))
+    return Group(*parts, *_findings(console, found, look, room))
+
+
+def _quiet(look: Look) -> bool:
+    """The steps stopped before the last one: the log may say why."""
+    return look.ended and look.plan.total is not None and (look.step or 0) < look.plan.total
+
+
+def _figures(console: Console, look: Look) -> list[RenderableType]:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    trained = [step for step in look.metrics if step > 0]
+    many = span(trained)
+    steps = "step" if many == 1 else f"{many} steps"
+    table.add_column("", no_wrap=True)
+    for heading in (f"last {steps}", f"first {steps}", "change"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    rows = rates(look.metrics)
+    for row in rows:
+        table.add_row(row.name, row.now, row.first, row.change)
+    parts: list[RenderableType] = [table] if rows else []
+    parts += [line for label, key in _SPARKS if (line := _spark(console, look, label, key))]
+    timing = slowest_parts(look.metrics, 3)
+    parts += [_labelled("step time", timing)] if timing else []
+    checked = validations(look.metrics, 3)[:_DATA_SETS]
+    parts += [_labelled("" if number else "validation", line) for number, line in enumerate(checked)]
+    return parts
+
+
+def _spark(console: Console, look: Look, label: str, key: str) -> Text | None:
+    values = [value for _, value in series(look.metrics, key)]
+    if not values:
+        return None
+    ends = f"  {min(values):.2f} to {max(values):.2f}"
+    blocks = PLAIN if console.options.ascii_only else BLOCKS
+    return _labelled(label, sparkline(values, console.width - _LABEL - len(ends) - 1, blocks) + ends)
+
+
+def _labelled(label: str, text: str) -> Text:
+    return Text(f"{label:<{_LABEL}}{harmless(text)}", no_wrap=True, overflow="ellipsis")
+
+
+def _answers(look: Look) -> Table:
+    answers = look.answers
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    if answers is None:
+        return table
+    figures = behaviour(answers.rows)
+    for label, name, share in _ANSWER_ROWS:
+        value = figures.get(f"retool/{name}")
+        if value is not None:
+            table.add_row(label, f"{value:.1%}" if share else f"{value:.2f}")
+    return table
+
+
+def _findings(console: Console, found: Sequence[Finding], look: Look, room: int | None) -> list[Text]:
+    """Present ones first; then past ones, the latest first. As many as there is room for."""
+    newest = max(look.metrics, default=0)
+    ordered = sorted(found, key=lambda one: (one.last < newest, -one.last, one.step))
+    if not ordered:
+        return [Text("no findings", style="dim")] if look.metrics else []
+    lines: list[Text] = []
+    used = 1
+    for number, finding in enumerate(ordered):
+        line = _finding(finding, newest)
+        rows = _rows(console, [line])
+        spare = 0 if number == len(ordered) - 1 else 1
+        if room is not None and used + rows + spare > room:
+            left = len(ordered) - number
+            lines.append(Text(f"{left} more: retool watch RUN --once", style="dim", no_wrap=True))
+            break
+        lines.append(line)
+        used += rows
+    return lines
+
+
+def _finding(finding: Finding, newest: int) -> Text:
+    present = finding.last >= newest
+    steps = (
+        f"step {finding.step}" if finding.step == finding.last else f"steps {finding.step} to {finding.last}"
+    )
+    when = f"since step {finding.step}" if present and finding.step < finding.last else steps
+    return Text(f"! {finding.kind}, {when}: {finding.text}", style="yellow" if present else "dim")
+
+
+def _rows(console: Console, parts: Sequence[RenderableType]) -> int:
+    return len(console.render_lines(Group(*parts), pad=False)) if parts else 0
