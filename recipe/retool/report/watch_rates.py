@@ -78,10 +78,9 @@ def rates(metrics: Metrics) -> list[Rate]:
 
 
 def _change(difference: float, shown: Callable[[float], str]) -> str:
-    if shown is _percent:
-        return f"{100 * difference:+.1f} points"
-    sign = "-" if difference < 0 else "+"
-    return sign + shown(abs(difference))
+    text = f"{100 * abs(difference):.1f} points" if shown is _percent else shown(abs(difference))
+    nothing = not any(digit in text for digit in "123456789")
+    return text if nothing else ("-" if difference < 0 else "+") + text
 
 
 def step_seconds(metrics: Metrics) -> float | None:
