@@ -15,7 +15,11 @@ from recipe.retool.report.series import (
     stretches,
 )
 
-_GRADIENTS = ("actor/grad_norm", "critic/grad_norm", "train/grad_norm")
+_GRADIENTS = {  # how many steps in a row are a spike: single ones come and go in a healthy SFT
+    "actor/grad_norm": (1, "Look at void turns and truncation of that step, and lower the learning rate"),
+    "critic/grad_norm": (1, "Look at the rewards of that step, and lower critic.optim.lr"),
+    "train/grad_norm": (limit.IN_A_ROW, "Lower optim.lr, or warm it up for longer"),
+}
 _FINITE = (
     *("critic/score/mean", "critic/rewards/mean", "actor/loss", "actor/pg_loss", "actor/kl_loss"),
     *("critic/vf_loss", "train/loss", "val/loss", "actor/entropy", *_GRADIENTS),
@@ -98,23 +102,19 @@ def _is_not_finite(value: object) -> bool:
 
 
 def _gradient_spike(metrics: Metrics) -> Iterator[Found]:
-    for key in _GRADIENTS:
+    for key, (in_a_row, advice) in _GRADIENTS.items():
         points = series(metrics, key)
         levels = earlier_levels(points)
 
-        def text(
-            at: int, key: str = key, points: list[Point] = points, levels: list[float | None] = levels
-        ) -> str:
-            return (
-                f"{key} {points[at][1]:.3g}, median before it {levels[at] or 0:.3g}. Look at void turns and "
-                "truncation of that step, and lower the learning rate"
-            )
-
+        words = [
+            f"{key} {value:.3g}, median before it {level or 0:.3g}. {advice}"
+            for (_, value), level in zip(points, levels, strict=True)
+        ]
         flags = [
             level is not None and value > max(limit.GRADIENT_FLOOR, limit.GRADIENT_TIMES * level)
             for (_, value), level in zip(points, levels, strict=True)
         ]
-        yield from _found("gradient_spike", points, flags, 1, text)
+        yield from _found("gradient_spike", points, flags, in_a_row, words.__getitem__)
 
 
 def _entropy(metrics: Metrics) -> Iterator[Found]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console, Group
 from rich.live import Live
 
-from recipe.retool.report.findings import Finding, findings
+from recipe.retool.report.watch_figures import Figures, figures
 from recipe.retool.report.watch_frame import draw
 from recipe.retool.report.watch_source import FolderReader, Look
 from recipe.retool.report.watch_stages import read_stages, working_folder
@@ -54,7 +54,7 @@ class Watch:
         self._console = console
         self._run = run
         self._reader: FolderReader | None = None
-        self._found: list[Finding] = []
+        self._figures = Figures()
         self._judged: tuple[Path, int, int | None, int] | None = None
 
     def frame(self, height: int | None) -> Group:
@@ -68,14 +68,14 @@ class Watch:
         if self._reader is None or self._reader.folder != folder:
             self._reader = FolderReader(folder)
         look = self._reader.look()
-        return draw(self._console, str(self._run), look, stages, self._judge(look), height)
+        return draw(self._console, str(self._run), look, stages, self._figures_of(look), height)
 
-    def _judge(self, look: Look) -> list[Finding]:
-        """Findings; all steps are gone through only when there is a new one."""
+    def _figures_of(self, look: Look) -> Figures:
+        """All steps are gone through only when there is a new one."""
         now = (look.folder, len(look.metrics), look.step, look.attempt)
         if now != self._judged:
-            self._found, self._judged = findings(look.metrics), now
-        return self._found
+            self._figures, self._judged = figures(look.metrics), now
+        return self._figures
 
 
 def _live(console: Console, watch: Watch, interval: float) -> None:

@@ -8,9 +8,8 @@ from rich.text import Text
 
 from recipe.retool.report.behaviour import behaviour
 from recipe.retool.report.findings import Finding
-from recipe.retool.report.series import series
 from recipe.retool.report.sparkline import BLOCKS, PLAIN, sparkline
-from recipe.retool.report.watch_rates import rates, slowest_parts, span, validations
+from recipe.retool.report.watch_figures import Figures
 from recipe.retool.report.watch_source import Look
 from recipe.retool.report.watch_stages import Stage
 from recipe.retool.report.watch_state import state_lines, title
@@ -18,11 +17,6 @@ from recipe.retool.report.watch_words import harmless
 
 _LABEL = 12  # width of the names at the left
 _DATA_SETS = 4  # of validation
-_SPARKS = (
-    ("reward", "critic/score/mean"),
-    ("accuracy", "retool/accuracy"),
-    ("SFT loss", "train/loss"),
-)
 _ANSWER_ROWS = (
     ("accuracy", "accuracy", True),
     ("tool calls", "tool_call_rate", True),
@@ -37,7 +31,7 @@ def draw(
     name: str,
     look: Look,
     stages: Sequence[Stage],
-    found: Sequence[Finding],
+    figures: Figures,
     height: int | None,
 ) -> Group:
     """Everything about a run.
@@ -47,21 +41,21 @@ def draw(
         name: The run, as the user named it.
         look: What its files say.
         stages: Of a quickstart.
-        found: Findings, the oldest first.
+        figures: What its metrics give.
         height: Rows of the screen; None when there is no need to save them.
     """
     parts: list[RenderableType] = [Text(harmless(title(name, look, stages)), style="bold")]
-    parts += [Text(line) for line in state_lines(look, stages)]
+    parts += [Text(line) for line in state_lines(look, stages, figures)]
     if look.answers:
         parts.append(_answers(look))
     if look.metrics:
-        parts += _figures(console, look)
+        parts += _figures(console, figures)
     if not (look.metrics or look.answers) or _quiet(look):
         parts += [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in look.log]
     if look.bad:
-        parts.append(Text(f"{look.bad} lines could not be read and were skipped", style="yellow"))
+        parts.append(Text(f"lines that could not be read: {look.bad}", style="yellow"))
     room = None if height is None else max(0, height - _rows(console, parts))
-    return Group(*parts, *_findings(console, found, look, room))
+    return Group(*parts, *_findings(console, figures, room))
 
 
 def _quiet(look: Look) -> bool:
@@ -69,30 +63,23 @@ def _quiet(look: Look) -> bool:
     return look.ended and look.plan.total is not None and (look.step or 0) < look.plan.total
 
 
-def _figures(console: Console, look: Look) -> list[RenderableType]:
+def _figures(console: Console, figures: Figures) -> list[RenderableType]:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    trained = [step for step in look.metrics if step > 0]
-    many = span(trained)
-    steps = "step" if many == 1 else f"{many} steps"
+    steps = "step" if figures.span == 1 else f"{figures.span} steps"
     table.add_column("", no_wrap=True)
     for heading in (f"last {steps}", f"first {steps}", "change"):
         table.add_column(heading, justify="right", no_wrap=True)
-    rows = rates(look.metrics)
-    for row in rows:
+    for row in figures.rates:
         table.add_row(row.name, row.now, row.first, row.change)
-    parts: list[RenderableType] = [table] if rows else []
-    parts += [line for label, key in _SPARKS if (line := _spark(console, look, label, key))]
-    timing = slowest_parts(look.metrics, 3)
-    parts += [_labelled("step time", timing)] if timing else []
-    checked = validations(look.metrics, 3)[:_DATA_SETS]
+    parts: list[RenderableType] = [table] if figures.rates else []
+    parts += [_curve(console, label, values) for label, values in figures.curves.items()]
+    parts += [_labelled("step time", figures.timing)] if figures.timing else []
+    checked = figures.validations[:_DATA_SETS]
     parts += [_labelled("" if number else "validation", line) for number, line in enumerate(checked)]
     return parts
 
 
-def _spark(console: Console, look: Look, label: str, key: str) -> Text | None:
-    values = [value for _, value in series(look.metrics, key)]
-    if not values:
-        return None
+def _curve(console: Console, label: str, values: Sequence[float]) -> Text:
     ends = f"  {min(values):.2f} to {max(values):.2f}"
     blocks = PLAIN if console.options.ascii_only else BLOCKS
     return _labelled(label, sparkline(values, console.width - _LABEL - len(ends) - 1, blocks) + ends)
@@ -115,12 +102,12 @@ def _answers(look: Look) -> Table:
     return table
 
 
-def _findings(console: Console, found: Sequence[Finding], look: Look, room: int | None) -> list[Text]:
+def _findings(console: Console, figures: Figures, room: int | None) -> list[Text]:
     """Present ones first; then past ones, the latest first. As many as there is room for."""
-    newest = max(look.metrics, default=0)
-    ordered = sorted(found, key=lambda one: (one.last < newest, -one.last, one.step))
+    newest = figures.newest
+    ordered = sorted(figures.findings, key=lambda one: (one.last < newest, -one.last, one.step))
     if not ordered:
-        return [Text("no findings", style="dim")] if look.metrics else []
+        return [Text("no findings", style="dim")] if figures.rates else []
     lines: list[Text] = []
     used = 1
     for number, finding in enumerate(ordered):

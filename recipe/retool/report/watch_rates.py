@@ -3,15 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from recipe.retool.report.behaviour import PREFIX
 from recipe.retool.report.finding_limits import FIRST_STEPS
-from recipe.retool.report.series import Metrics, Point, series
-
-_TESTING = "timing_s/testing"
-STEP = "timing_s/step"
-RECENT_STEPS = 20  # what a step takes is told from so many
+from recipe.retool.report.series import Metrics, series
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ _ROWS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 )
 
 
-def span(points: Sequence[Any]) -> int:
+def span(points: Sequence[object]) -> int:
     """How many steps the last and the first figures are means of; never the same step twice."""
     return max(1, min(FIRST_STEPS, len(points) // 2))
 
@@ -81,48 +76,3 @@ def _change(difference: float, shown: Callable[[float], str]) -> str:
     text = f"{100 * abs(difference):.1f} points" if shown is _percent else shown(abs(difference))
     nothing = not any(digit in text for digit in "123456789")
     return text if nothing else ("-" if difference < 0 else "+") + text
-
-
-def step_seconds(metrics: Metrics) -> float | None:
-    """Seconds from one step to the next by verl's clocks, validation included; None without them.
-
-    The mean of the recent steps, so that a validation at every tenth of them counts by a tenth.
-    """
-    steps = series(metrics, STEP)[-RECENT_STEPS:]
-    testing = dict(series(metrics, _TESTING))
-    return fmean(value + testing.get(step, 0.0) for step, value in steps) if steps else None
-
-
-def longest_pause(metrics: Metrics) -> float:
-    """Seconds of the longest validation so far: so much longer than others a step may take."""
-    return max((value for _, value in series(metrics, _TESTING)), default=0.0)
-
-
-def slowest_parts(metrics: Metrics, count: int) -> str:
-    """``gen 13 s (68%), update_actor 3.3 s (17%)`` of the last step; empty without timings."""
-    steps = series(metrics, STEP)
-    if not steps or steps[-1][1] <= 0:
-        return ""
-    step, whole = steps[-1]
-    parts: list[tuple[str, float]] = []
-    for key in metrics[step]:
-        name = key.removeprefix("timing_s/")
-        value: list[Point] = series({step: metrics[step]}, key)
-        # "agent_loop/..." are parts of "gen", validation follows the step.
-        if key.startswith("timing_s/") and "/" not in name and key not in (STEP, _TESTING) and value:
-            parts.append((name, value[0][1]))
-    parts.sort(key=lambda part: -part[1])
-    return ", ".join(f"{name} {value:.1f} s ({value / whole:.0%})" for name, value in parts[:count])
-
-
-def validations(metrics: Metrics, count: int) -> list[str]:
-    """``aime_2024 avg@32: step 0 24.1%, step 10 26.0%``: a line a data set, its last validations."""
-    found: dict[str, list[str]] = {}
-    for step in sorted(metrics):
-        for key in metrics[step]:
-            source, _, samples = key.removeprefix("val-core/").partition("/acc/mean@")
-            points = series({step: metrics[step]}, key)
-            if key.startswith("val-core/") and samples and points:
-                heading = f"{source.rsplit('/', 1)[-1]} avg@{samples}"
-                found.setdefault(heading, []).append(f"step {step} {points[0][1]:.1%}")
-    return [f"{heading}: {', '.join(words[-count:])}" for heading, words in found.items()]

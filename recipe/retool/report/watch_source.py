@@ -1,5 +1,6 @@
 """What the files of a run tell while it runs; each is read on from where the last look ended."""
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -104,7 +105,9 @@ class FolderReader:
             if self._step is not None and record.step < self._step:  # resumed from an older checkpoint
                 self._metrics = {step: data for step, data in self._metrics.items() if step < record.step}
                 self._seen = None
-            self._metrics.setdefault(record.step, {}).update(record.data)
+            # One string a name, not one a line: a run has thousands of lines with the same names.
+            data = {sys.intern(key): value for key, value in record.data.items()}
+            self._metrics.setdefault(record.step, {}).update(data)
             self._step = record.step
 
     def _pace(self) -> float | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from recipe.retool.report.watch_rates import longest_pause, step_seconds
+from recipe.retool.report.watch_figures import Figures
 from recipe.retool.report.watch_source import Look
 from recipe.retool.report.watch_stages import Stage
 from recipe.retool.report.watch_words import duration
@@ -11,6 +11,7 @@ QUIET_TIMES = 5.0  # a step that takes so many usual ones, and a validation, is 
 QUIET_SECONDS = 60.0  # ... and never before a minute
 SILENT_LOG_SECONDS = 600.0  # verl's own actors write to the log every few minutes, whatever happens
 _BAR = 20
+_MERGE = "merge"  # stages of a quickstart that make a Hugging Face model of a checkpoint
 
 
 def title(name: str, look: Look, stages: Sequence[Stage]) -> str:
@@ -24,15 +25,20 @@ def title(name: str, look: Look, stages: Sequence[Stage]) -> str:
     return f"{name}: {', '.join(words)}" if words else name
 
 
-def state_lines(look: Look, stages: Sequence[Stage]) -> list[str]:
+def state_lines(look: Look, stages: Sequence[Stage], figures: Figures) -> list[str]:
     """Stages, progress and age."""
     lines = ["stages: " + ", ".join(_stage_words(stage) for stage in stages)] if stages else []
     finished = bool(stages) and all(stage.done for stage in stages)
     if look.answers:
         lines.append(_answers_line(look))
     elif look.step is not None and not look.plan.evaluation:
-        lines.append(_progress_line(look))
-    lines.append("all stages are done" if finished else _age_line(look))
+        lines.append(_progress_line(look, figures))
+    if finished:
+        lines.append("all stages are done")
+    elif any(stage.name.startswith(_MERGE) and not stage.done for stage in stages):
+        lines.append("training has ended; its checkpoint is being merged")
+    else:
+        lines.append(_age_line(look, figures))
     return lines
 
 
@@ -40,16 +46,14 @@ def _stage_words(stage: Stage) -> str:
     return f"{stage.name} {duration(stage.seconds)}" if stage.done else f"{stage.name} under way"
 
 
-def _progress_line(look: Look) -> str:
+def _progress_line(look: Look, figures: Figures) -> str:
     step, total = look.step or 0, look.plan.total
     if total is None:
         line = f"step {step}, of a number that neither config.yaml nor engine.log tells"
     else:
         filled = min(_BAR, _BAR * step // total)
         line = f"step {step} of {total} [{'#' * filled}{'.' * (_BAR - filled)}] {min(1.0, step / total):.0%}"
-    return line + _time_left(
-        step_seconds(look.metrics) or look.pace, total and total - step, look.ended, "step"
-    )
+    return line + _time_left(figures.step_seconds or look.pace, total and total - step, look.ended, "step")
 
 
 def _answers_line(look: Look) -> str:
@@ -68,7 +72,7 @@ def _time_left(pace: float | None, left: int | None, ended: bool, what: str) -> 
     return told + (f", about {duration(pace * left)} left" if left and left > 0 else "")
 
 
-def _age_line(look: Look) -> str:
+def _age_line(look: Look, figures: Figures) -> str:
     if look.age is None:
         return _starting(look)
     line = f"{'last answer' if look.answers else 'last step'} written {duration(look.age)} ago"
@@ -77,8 +81,10 @@ def _age_line(look: Look) -> str:
         return f"the run has ended; {line}" if whole else f"the run has ended before its last step; {line}"
     if look.plan.total is not None and look.step is not None and look.step >= look.plan.total:
         return f"{line}; that was the last one"
-    usual = (look.answers.pace if look.answers else None) or step_seconds(look.metrics) or look.pace
-    if usual is None or look.age < max(QUIET_SECONDS, QUIET_TIMES * usual + longest_pause(look.metrics)):
+    usual = (look.answers.pace if look.answers else None) or figures.step_seconds or look.pace
+    if usual is None:  # SFT logs no times, and nobody has watched it yet
+        return f"{line}; {_why_quiet(look)}" if look.age > SILENT_LOG_SECONDS else line
+    if look.age < max(QUIET_SECONDS, QUIET_TIMES * usual + figures.longest_pause):
         return line
     return f"{line}, {look.age / usual:.0f} times as long as usual: {_why_quiet(look)}"
 
@@ -96,7 +102,7 @@ def _starting(look: Look) -> str:
     if look.ended:
         return "the run has ended without a step; its log ends so:"
     if look.log_age is None:
-        return "nothing has been written here yet"
+        return "neither metrics nor engine.log here yet"
     log = f"no step yet; engine.log was written {duration(look.log_age)} ago"
     return (
         f"{log} and ends so:" if look.log_age <= SILENT_LOG_SECONDS else f"{log}, so it hangs or was killed:"
