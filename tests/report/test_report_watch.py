@@ -185,6 +185,7 @@ def test_an_evaluation_that_writes_its_answers(tmp_path: Path) -> None:
     write(tmp_path / "samples.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     write(tmp_path / "evaluation.json", '{"answers": 40}')
     text = screen(tmp_path)
+    assert text.startswith(f"{tmp_path}: evaluation\n")
     assert "10 of 40 answers (25%)" in text
     assert "50.0%" in text
 

@@ -103,24 +103,23 @@ def _answers(look: Look) -> Table:
 
 
 def _findings(console: Console, figures: Figures, room: int | None) -> list[Text]:
-    """Present ones first; then past ones, the latest first. As many as there is room for."""
+    """Present ones first, then past ones, each the latest first; cut to fit into ``room`` rows."""
     newest = figures.newest
-    ordered = sorted(figures.findings, key=lambda one: (one.last < newest, -one.last, one.step))
+    ordered = sorted(figures.findings, key=lambda one: (one.last < newest, -one.step, -one.last))
     if not ordered:
         return [Text("no findings", style="dim")] if figures.rates else []
-    lines: list[Text] = []
-    used = 1
-    for number, finding in enumerate(ordered):
-        line = _finding(finding, newest)
-        rows = _rows(console, [line])
-        spare = 0 if number == len(ordered) - 1 else 1
-        if room is not None and used + rows + spare > room:
-            left = len(ordered) - number
-            lines.append(Text(f"{left} more: retool watch RUN --once", style="dim", no_wrap=True))
-            break
-        lines.append(line)
-        used += rows
-    return lines
+    whole = [_finding(one, newest) for one in ordered]
+    if room is None or _rows(console, whole) < room:
+        return whole
+    for line in whole:
+        line.no_wrap, line.overflow = True, "ellipsis"
+    if len(whole) < room:  # the last row of a terminal stays free
+        return whole
+    fit = max(0, room - 2)  # and one is for the note
+    return [
+        *whole[:fit],
+        Text(f"{len(whole) - fit} more: retool watch RUN --once", style="dim", no_wrap=True),
+    ]
 
 
 def _finding(finding: Finding, newest: int) -> Text:

@@ -18,7 +18,7 @@ def title(name: str, look: Look, stages: Sequence[Stage]) -> str:
     """``runs/a: rl, attempt 2``."""
     present = next((stage.name for stage in stages if not stage.done), "")
     words = [present] if present else []
-    if look.plan.evaluation or look.answers:
+    if not words and (look.plan.evaluation or look.answers):
         words.append("evaluation")
     if look.attempt > 1:
         words.append(f"attempt {look.attempt}")
