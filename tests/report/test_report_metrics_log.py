@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.retool.report.metrics_log import LineTail, MetricsTail
+from recipe.retool.report.metrics_log import LineTail, MetricsTail, attempt_file
 
 
 @given(st.lists(st.integers(1, 40), max_size=12))
@@ -51,3 +51,9 @@ def test_a_file_that_shrank_was_begun_anew(tmp_path: Path) -> None:
     assert len(list(tail.new())) == 2
     path.write_text('{"a": 3}\n')
     assert tail.begun_anew
+
+
+def test_a_copy_among_the_attempts_does_not_stop_the_next_one(tmp_path: Path) -> None:
+    for name in ("attempt_2.jsonl", "attempt_2 (copy).jsonl"):
+        (tmp_path / name).touch()
+    assert attempt_file(tmp_path).name == "attempt_3.jsonl"

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from recipe.retool import cli
 from recipe.retool.report.watch import Watch
+from recipe.retool.report.watch_pace import Pace
 
 WIDTH, HEIGHT = 80, 24
 
@@ -77,6 +78,12 @@ def test_an_engine_that_starts_shows_its_log(tmp_path: Path) -> None:
     text = screen(tmp_path)
     assert "no step yet; engine.log was written 0 s ago and ends so:" in text
     assert text.splitlines()[-2:] == ["one", "20%"]
+
+
+def test_the_empty_file_of_a_logger_is_no_step(tmp_path: Path) -> None:
+    write(tmp_path / "engine.log", "one\n")
+    write(tmp_path / "metrics" / "attempt_1.jsonl", "")
+    assert "no step yet; engine.log was written 0 s ago and ends so:" in screen(tmp_path)
 
 
 def test_a_folder_without_a_file(tmp_path: Path) -> None:
@@ -262,3 +269,26 @@ def test_ctrl_c_leaves_the_terminal_as_it_was(tmp_path: Path, number: int) -> No
     os.close(ours)
     for on, off in ((b"\x1b[?1049h", b"\x1b[?1049l"), (b"\x1b[?25l", b"\x1b[?25h")):  # screen, cursor
         assert 0 <= seen.rindex(on) < seen.rindex(off)
+
+
+def test_the_pace_of_what_stands_still_stays_what_it_was() -> None:
+    times = iter([0.0, 10.0, 30.0])
+    pace = Pace(lambda: next(times))
+    pace.see(4)
+    assert pace.seconds is None
+    for count in (5, 5, 8, 8, 8):
+        pace.see(count)
+    assert pace.seconds == 7.5
+
+
+def test_sft_that_stands_still_is_told_by_the_pace_that_was_seen(tmp_path: Path) -> None:
+    def loss(steps: int, age: float) -> None:
+        rows = (json.dumps({"step": step, "data": {"train/loss": 1.0}}) + "\n" for step in range(steps))
+        write(tmp_path / "metrics" / "attempt_1.jsonl", "".join(rows), age)
+
+    console = Console(file=io.StringIO(), width=WIDTH)
+    watch = Watch(console, tmp_path)
+    loss(3, 0.0)
+    screen(tmp_path, watch=watch)
+    loss(6, 100.0)
+    assert "times as long as usual" in " ".join(screen(tmp_path, watch=watch).split())

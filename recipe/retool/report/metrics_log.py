@@ -85,8 +85,9 @@ def attempt_file(folder: Path) -> Path:
 
 
 def attempt_number(path: Path) -> int:
-    """The number in the name of an attempt's file."""
-    return int(path.stem.split("_")[1])
+    """The number in the name of an attempt's file; 0 for somebody's copy with another name."""
+    number = path.stem.partition("_")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def merge_attempts(folder: Path, target: Path) -> list[StepMetrics]:

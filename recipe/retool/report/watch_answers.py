@@ -1,59 +1,58 @@
 """The answers of an evaluation while it writes them, one line each."""
 
 import json
-import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recipe.retool.env.counters import COUNTERS
+from recipe.retool.report.behaviour import behaviour
 from recipe.retool.report.metrics_log import LineTail
 from recipe.retool.report.runs import SAMPLES
+from recipe.retool.report.watch_pace import Pace
 from recipe.retool.reward.values import as_number
 
 MANIFEST = "evaluation.json"
 _KEPT = ("acc", *COUNTERS)
 
 
-class Answers:
-    """Counters of the answers so far; their texts are not kept.
+@dataclass(frozen=True)
+class Answered:
+    """The answers so far.
 
     Attributes:
-        rows: ``acc`` and counters of each answer.
+        count: How many.
         total: How many there will be (``answers`` in evaluation.json); None when that is not told.
+        pace: Seconds an answer, as seen since watching began; None before there was a new one.
+        figures: What :func:`behaviour` makes of them.
     """
 
+    count: int
+    total: int | None
+    pace: float | None
+    figures: Mapping[str, float]
+
+
+class AnswerReader:
+    """Follows ``samples.jsonl``; counters are kept, texts are not."""
+
     def __init__(self, folder: Path) -> None:
-        self._tail = LineTail(folder / SAMPLES)
+        self.tail = LineTail(folder / SAMPLES)
         self._manifest = folder / MANIFEST
-        self._seen: tuple[float, int] | None = None
-        self.rows: list[dict[str, Any]] = []
-        self.total: int | None = None
+        self._rows: list[dict[str, Any]] = []
+        self._pace = Pace()
+        self._told: Answered | None = None
 
-    def read(self) -> None:
-        """Read on."""
-        for row in self._tail.new():
-            self.rows.append({key: row[key] for key in _KEPT if key in row})
-        if self._seen is None:
-            self._seen = (time.monotonic(), len(self.rows))
-        if self.total is None and self.rows:
-            self.total = _total(self._manifest)
-
-    @property
-    def pace(self) -> float | None:
-        """Seconds an answer as seen since watching began; None before there was a new one."""
-        since, first = self._seen or (0.0, len(self.rows))
-        more = len(self.rows) - first
-        return (time.monotonic() - since) / more if more > 0 else None
-
-    @property
-    def bad(self) -> int:
-        """Lines that are no answer."""
-        return self._tail.bad
-
-    @property
-    def begun_anew(self) -> bool:
-        """Whether another evaluation has taken the folder over."""
-        return self._tail.begun_anew
+    def look(self) -> Answered | None:
+        """What there is now; None without an answer."""
+        before = len(self._rows)
+        self._rows += [{key: row[key] for key in _KEPT if key in row} for row in self.tail.new()]
+        self._pace.see(len(self._rows))
+        if len(self._rows) > before:
+            total = self._told.total if self._told and self._told.total else _total(self._manifest)
+            self._told = Answered(len(self._rows), total, self._pace.seconds, behaviour(self._rows))
+        return self._told
 
 
 def _total(manifest: Path) -> int | None:

@@ -6,9 +6,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from recipe.retool.report.behaviour import behaviour
 from recipe.retool.report.findings import Finding
 from recipe.retool.report.sparkline import BLOCKS, PLAIN, sparkline
+from recipe.retool.report.watch_answers import Answered
 from recipe.retool.report.watch_figures import Figures
 from recipe.retool.report.watch_source import Look
 from recipe.retool.report.watch_stages import Stage
@@ -47,7 +47,7 @@ def draw(
     parts: list[RenderableType] = [Text(harmless(title(name, look, stages)), style="bold")]
     parts += [Text(line) for line in state_lines(look, stages, figures)]
     if look.answers:
-        parts.append(_answers(look))
+        parts.append(_answers(look.answers))
     if look.metrics:
         parts += _figures(console, figures)
     if not (look.metrics or look.answers) or _quiet(look):
@@ -89,14 +89,10 @@ def _labelled(label: str, text: str) -> Text:
     return Text(f"{label:<{_LABEL}}{harmless(text)}", no_wrap=True, overflow="ellipsis")
 
 
-def _answers(look: Look) -> Table:
-    answers = look.answers
+def _answers(answers: Answered) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    if answers is None:
-        return table
-    figures = behaviour(answers.rows)
     for label, name, share in _ANSWER_ROWS:
-        value = figures.get(f"retool/{name}")
+        value = answers.figures.get(f"retool/{name}")
         if value is not None:
             table.add_row(label, f"{value:.1%}" if share else f"{value:.2f}")
     return table

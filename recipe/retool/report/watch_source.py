@@ -9,8 +9,9 @@ from typing import Any
 
 from recipe.retool.report.metrics_log import ATTEMPTS, MetricsTail, attempt_number
 from recipe.retool.report.runs import METRICS, SAMPLES
-from recipe.retool.report.watch_answers import Answers
+from recipe.retool.report.watch_answers import Answered, AnswerReader
 from recipe.retool.report.watch_config import Plan, read_plan
+from recipe.retool.report.watch_pace import Pace
 from recipe.retool.report.watch_words import last_lines
 
 LOGS = ("engine.log", "merge.log")
@@ -47,7 +48,7 @@ class Look:
     ended: bool = False
     bad: int = 0
     pace: float | None = None
-    answers: Answers | None = None
+    answers: Answered | None = None
 
 
 class FolderReader:
@@ -61,23 +62,25 @@ class FolderReader:
         self._tails: dict[Path, MetricsTail] = {}
         self._metrics: dict[int, dict[str, Any]] = {}
         self._step: int | None = None
-        self._answers = Answers(self.folder)
+        self._answers = AnswerReader(self.folder)
         self._plan, self._planned = Plan(), False
-        self._seen: tuple[float, int] | None = None  # when watching saw its first step, and which
+        self._pace = Pace()
 
     def look(self) -> Look:
         """Read what is new."""
-        if self._answers.begun_anew or any(tail.lines.begun_anew for tail in self._tails.values()):
+        if self._answers.tail.begun_anew or any(tail.lines.begun_anew for tail in self._tails.values()):
             self._begin()  # the run was started afresh in the same folder
         files = self._files()
         for path in files:
             if path not in self._tails:  # a new attempt may be meant to go further
                 self._tails[path], self._planned = MetricsTail(path), False
             self._follow(self._tails[path])
-        self._answers.read()
+        if self._step is not None:
+            self._pace.see(self._step)
         if not self._planned:  # verl names the number of steps before the first one
             self._plan = read_plan(self.folder)
             self._planned = self._plan.complete or self._step is not None
+        answers = self._answers.look()
         log = newest([self.folder / name for name in LOGS])
         written = newest([*files, self.folder / SAMPLES])
         return Look(
@@ -90,9 +93,9 @@ class FolderReader:
             log_age=age_of(log),
             log=tuple(last_lines(log, _LOG_LINES)) if log else (),
             ended=_ended(self.folder, files),
-            bad=self._answers.bad + sum(tail.lines.bad for tail in self._tails.values()),
-            pace=self._pace(),
-            answers=self._answers if self._answers.rows else None,
+            bad=self._answers.tail.bad + sum(tail.lines.bad for tail in self._tails.values()),
+            pace=self._pace.seconds,
+            answers=answers,
         )
 
     def _files(self) -> list[Path]:
@@ -104,20 +107,10 @@ class FolderReader:
         for record in tail.new():
             if self._step is not None and record.step < self._step:  # resumed from an older checkpoint
                 self._metrics = {step: data for step, data in self._metrics.items() if step < record.step}
-                self._seen = None
             # One string a name, not one a line: a run has thousands of lines with the same names.
             data = {sys.intern(key): value for key, value in record.data.items()}
             self._metrics.setdefault(record.step, {}).update(data)
             self._step = record.step
-
-    def _pace(self) -> float | None:
-        if self._step is None:
-            return None
-        now = time.monotonic()
-        if self._seen is None:
-            self._seen = (now, self._step)
-        since, first = self._seen
-        return (now - since) / (self._step - first) if self._step > first else None
 
 
 def newest(paths: list[Path]) -> Path | None:

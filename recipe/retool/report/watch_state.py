@@ -60,7 +60,7 @@ def _answers_line(look: Look) -> str:
     answers = look.answers
     if answers is None:
         return ""
-    count, total = len(answers.rows), answers.total
+    count, total = answers.count, answers.total
     line = f"{count} answers" if total is None else f"{count} of {total} answers ({count / total:.0%})"
     return line + _time_left(answers.pace, total and total - count, look.ended, "answer")
 
@@ -73,7 +73,9 @@ def _time_left(pace: float | None, left: int | None, ended: bool, what: str) -> 
 
 
 def _age_line(look: Look, figures: Figures) -> str:
-    if look.age is None:
+    if look.age is None or (
+        look.step is None and not look.answers
+    ):  # verl makes its file before the first step
         return _starting(look)
     line = f"{'last answer' if look.answers else 'last step'} written {duration(look.age)} ago"
     if look.ended:

@@ -6,6 +6,7 @@ from pathlib import Path
 _TAIL_BYTES = 16_384
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_GAPS = re.compile(" {3,}")
 _TOTAL = re.compile(rb"Total training steps: (\d+)")  # verl's trainer says it once, at the start
 _TOTAL_BYTES = 4_000_000
 
@@ -36,8 +37,10 @@ def last_lines(log: Path, count: int) -> list[str]:
             text = stream.read().decode(errors="replace")
     except OSError:
         return []
-    lines = [harmless(line.rstrip("\r").rsplit("\r", 1)[-1]).rstrip() for line in text.split("\n")]
-    return [line for line in lines if line.strip()][-count:] if count > 0 else []
+    lines = [harmless(line.rstrip("\r").rsplit("\r", 1)[-1]).strip() for line in text.split("\n")]
+    return [_GAPS.sub("  ", line) for line in lines if line][
+        -count:
+    ]  # Ray's dumps are indented off the screen
 
 
 def total_in_log(log: Path) -> int | None:
