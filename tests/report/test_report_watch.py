@@ -197,6 +197,24 @@ def test_an_evaluation_that_writes_its_answers(tmp_path: Path) -> None:
     assert "50.0%" in text
 
 
+def test_an_evaluation_with_all_its_answers_is_not_called_hung(tmp_path: Path) -> None:
+    write(tmp_path / "samples.jsonl", '{"acc": 1.0}\n', age=9000.0)
+    write(tmp_path / "engine.log", "done\n", age=9000.0)
+    write(tmp_path / "evaluation.json", '{"answers": 1}')
+    text = screen(tmp_path)
+    assert "all answers are there" in text
+    assert "hangs" not in text
+
+
+def test_an_evaluation_before_its_first_answer(tmp_path: Path) -> None:
+    write(tmp_path / "evaluation.json", "{}")
+    write(tmp_path / "engine.log", "starting\n", age=60.0)
+    write(tmp_path / "vllm.log", "loading\n")
+    text = screen(tmp_path)
+    assert "no answer yet; vllm.log was written 0 s ago and ends so:" in text
+    assert text.splitlines()[-1] == "loading"
+
+
 @pytest.mark.parametrize("faults", [0, 1, 12])
 def test_a_small_screen_is_not_overrun(tmp_path: Path, faults: int) -> None:
     folder = running(tmp_path)

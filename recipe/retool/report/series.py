@@ -19,7 +19,8 @@ Point = tuple[int, float]
 
 def series(metrics: Metrics, key: str) -> list[Point]:
     """(step, value) in the order of steps, where the value is a finite number."""
-    found = ((step, as_number(metrics[step].get(key))) for step in sorted(metrics))
+    there = ((step, metrics[step].get(key)) for step in sorted(metrics))
+    found = ((step, as_number(value)) for step, value in there if value is not None)
     return [(step, value) for step, value in found if value is not None]
 
 

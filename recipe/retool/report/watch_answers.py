@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.env.counters import COUNTERS
+from recipe.retool.evaluation.store import IDENTITY
 from recipe.retool.report.behaviour import behaviour
 from recipe.retool.report.metrics_log import LineTail
 from recipe.retool.report.runs import SAMPLES
 from recipe.retool.report.watch_pace import Pace
 from recipe.retool.reward.values import as_number
 
-MANIFEST = "evaluation.json"
 _KEPT = ("acc", *COUNTERS)
 
 
@@ -39,7 +39,7 @@ class AnswerReader:
 
     def __init__(self, folder: Path) -> None:
         self.tail = LineTail(folder / SAMPLES)
-        self._manifest = folder / MANIFEST
+        self._manifest = folder / IDENTITY
         self._rows: list[dict[str, Any]] = []
         self._pace = Pace()
         self._told: Answered | None = None

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from recipe.retool.evaluation.store import IDENTITY
 from recipe.retool.report.watch_words import total_in_log
 
 
@@ -15,7 +16,7 @@ class Plan:
 
     Attributes:
         total: Training steps; None when not known (yet).
-        evaluation: The run only validates.
+        evaluation: The run trains nothing.
     """
 
     total: int | None = None
@@ -30,7 +31,7 @@ class Plan:
 def read_plan(folder: Path) -> Plan:
     """The plan of a run; empty while there is no config, or none that can be read."""
     trainer = _trainer(folder / "config.yaml")
-    if trainer.get("val_only") is True:
+    if trainer.get("val_only") is True or (folder / IDENTITY).is_file():
         return Plan(evaluation=True)
     steps = trainer.get("total_training_steps")
     if isinstance(steps, int) and not isinstance(steps, bool) and steps > 0:

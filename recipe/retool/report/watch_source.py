@@ -14,7 +14,7 @@ from recipe.retool.report.watch_config import Plan, read_plan
 from recipe.retool.report.watch_pace import Pace
 from recipe.retool.report.watch_words import last_lines
 
-LOGS = ("engine.log", "merge.log")
+LOGS = ("engine.log", "merge.log", "vllm.log")
 _LOG_LINES = 8
 
 
@@ -29,7 +29,8 @@ class Look:
         attempt: Number of the attempt that is written, 0 before the first.
         plan: What the config says about the length of the run.
         age: Of the last line of metrics (of answers, in an evaluation).
-        log_age: Of the engine's log.
+        log_name: The log that was written last; empty without one.
+        log_age: Of that log.
         log: Its last lines.
         ended: The command that ran it has ended: ``metrics.jsonl``, its last act, is the newest file.
         bad: Lines that could not be read.
@@ -43,6 +44,7 @@ class Look:
     attempt: int = 0
     plan: Plan = field(default_factory=Plan)
     age: float | None = None
+    log_name: str = ""
     log_age: float | None = None
     log: tuple[str, ...] = ()
     ended: bool = False
@@ -90,6 +92,7 @@ class FolderReader:
             attempt=attempt_number(files[-1]) if files and files[-1].name != METRICS else 0,
             plan=self._plan,
             age=age_of(written),
+            log_name=log.name if log else "",
             log_age=age_of(log),
             log=tuple(last_lines(log, _LOG_LINES)) if log else (),
             ended=_ended(self.folder, files),

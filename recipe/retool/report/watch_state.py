@@ -78,6 +78,8 @@ def _age_line(look: Look, figures: Figures) -> str:
     ):  # verl makes its file before the first step
         return _starting(look)
     line = f"{'last answer' if look.answers else 'last step'} written {duration(look.age)} ago"
+    if look.answers and look.answers.count == look.answers.total:
+        return f"all answers are there; {line}"
     if look.ended:
         whole = look.plan.total is None or (look.step or 0) >= look.plan.total
         return f"the run has ended; {line}" if whole else f"the run has ended before its last step; {line}"
@@ -93,8 +95,10 @@ def _age_line(look: Look, figures: Figures) -> str:
 
 def _why_quiet(look: Look) -> str:
     if look.log_age is None:
-        return "a validation, a checkpoint, or it has ended"
-    log = f"engine.log was written {duration(look.log_age)} ago"
+        return "a long step, a validation, a checkpoint, or it has ended"
+    log = f"{look.log_name} was written {duration(look.log_age)} ago"
+    if look.answers:
+        return f"{log}, so it waits for long answers, hangs or was killed"
     if look.log_age > SILENT_LOG_SECONDS:
         return f"{log}, so the run hangs or was killed"
     return f"{log}, so it is at work on a long step, a validation or a checkpoint, or it hangs"
@@ -105,7 +109,8 @@ def _starting(look: Look) -> str:
         return "the run has ended without a step; its log ends so:"
     if look.log_age is None:
         return "neither metrics nor engine.log here yet"
-    log = f"no step yet; engine.log was written {duration(look.log_age)} ago"
-    return (
-        f"{log} and ends so:" if look.log_age <= SILENT_LOG_SECONDS else f"{log}, so it hangs or was killed:"
-    )
+    what = "answer" if look.plan.evaluation else "step"
+    log = f"no {what} yet; {look.log_name} was written {duration(look.log_age)} ago"
+    if look.log_age <= SILENT_LOG_SECONDS:
+        return f"{log} and ends so:"
+    return f"{log}, so it loads something large, hangs or was killed:"
