@@ -53,7 +53,7 @@ def _progress_line(look: Look, figures: Figures) -> str:
     else:
         filled = min(_BAR, _BAR * step // total)
         line = f"step {step} of {total} [{'#' * filled}{'.' * (_BAR - filled)}] {min(1.0, step / total):.0%}"
-    return line + _time_left(figures.step_seconds or look.pace, total and total - step, look.ended, "step")
+    return line + _time_left(figures.step_seconds or look.pace, total and total - step, look.ended, "a step")
 
 
 def _answers_line(look: Look) -> str:
@@ -62,13 +62,13 @@ def _answers_line(look: Look) -> str:
         return ""
     count, total = answers.count, answers.total
     line = f"{count} answers" if total is None else f"{count} of {total} answers ({count / total:.0%})"
-    return line + _time_left(answers.pace, total and total - count, look.ended, "answer")
+    return line + _time_left(answers.pace, total and total - count, look.ended, "an answer")
 
 
 def _time_left(pace: float | None, left: int | None, ended: bool, what: str) -> str:
     if pace is None or ended:
         return ""
-    told = f", {pace:.1f} s a {what}"
+    told = f", {pace:.1f} s {what}"
     return told + (f", about {duration(pace * left)} left" if left and left > 0 else "")
 
 
