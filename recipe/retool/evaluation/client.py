@@ -11,6 +11,7 @@ from recipe.retool.errors import StageError
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 _RETRIES = 5  # of the client library: connection errors, 408, 409, 429 and 5xx, with growing pauses
+_BUSY = (408, 409, 429)  # any other 4xx: the request is wrong, or we may not ask, and so for all others
 _KNOWN = ("temperature", "top_p", "max_tokens", "seed", "stop")  # the others are vLLM's own
 
 
@@ -100,8 +101,8 @@ class Client:
         try:
             answer = await call(**given, **known, extra_body={**extra, **more})
         except openai.APIStatusError as error:
-            # 4xx: the request is wrong, or we may not ask; every other one would be, too.
-            raise NotGenerated(f"{self._url}: {error}", fatal=error.status_code < 500) from error
+            fatal = error.status_code < 500 and error.status_code not in _BUSY
+            raise NotGenerated(f"{self._url}: {error}", fatal) from error
         except openai.OpenAIError as error:
             raise NotGenerated(f"{self._url}: {error}") from error
         if not answer.choices or answer.choices[0].finish_reason in ("abort", "error"):

@@ -38,6 +38,10 @@ def loop_maker(config: Any, engine: Any, tokenizer: Any, model_type: str | None 
 
 def dataset_class(config: Any) -> Any:
     """The data set that a config names."""
-    from verl.utils.import_utils import load_extern_type
-
+    try:
+        from verl.utils.dataset.rl_dataset import get_dataset_class
+    except ImportError:  # verl 0.6.1
+        from verl.utils.import_utils import load_extern_type
+    else:
+        return get_dataset_class(config.data)
     return load_extern_type(config.data.custom_cls.path, config.data.custom_cls.name)
