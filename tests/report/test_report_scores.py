@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.retool.report.scores import Answers, interval
+from recipe.retool.report.scores import Answers
 
 groups = st.lists(st.lists(st.booleans(), min_size=1, max_size=5), min_size=1, max_size=6)
 
@@ -40,10 +40,3 @@ def test_nothing_scored_is_no_score() -> None:
     answers = Answers()
     answers.add("a", {"pred": "4"})
     assert answers.score() is None
-
-
-def test_the_interval_is_that_of_the_normal_approximation() -> None:
-    low, high = interval([0.0, 1.0] * 200)
-    assert low == pytest.approx(0.5 - 1.96 * 0.025, abs=0.01)
-    assert high == pytest.approx(0.5 + 1.96 * 0.025, abs=0.01)
-    assert interval([0.0, 1.0] * 200) == (low, high)

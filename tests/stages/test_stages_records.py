@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipe.retool.errors import StageError
+from recipe.retool.evaluation.at_k import bootstrap_interval
+from recipe.retool.evaluation.figures import summarise
 from recipe.retool.report.metrics_log import MetricsTail, StepMetrics, attempt_file, merge_attempts
 from recipe.retool.report.trajectories import read_trajectories
 from recipe.retool.stages.engine_log import last_error
 from recipe.retool.stages.ledger import open_ledger
 from recipe.retool.stages.merge import find_checkpoint, run_merge
 from recipe.retool.stages.progress import train_line
-from recipe.retool.stages.summary import bootstrap_interval, summarise
 
 ROW = {"uid": "a_0_0", "acc": 1.0, "tool_calls": 2.0, "tool_ok": 1.0, "num_turns": 4.0}
 ROW |= {"response_tokens": 30.0, "truncated": 0.0, "sandbox_unavailable": 0.0}

@@ -1,7 +1,7 @@
 """One scripted trajectory through data set, agent loop, tool and reward of the verl that is on the path.
 
 Run as a program by test_verl_ext_both_verls.py: arguments are the stack, a model folder and a parquet file;
-the result is a line of JSON. Only this file builds the objects that each verl builds in its own way.
+the result is a line of JSON.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any
 
 from recipe.retool.sandbox.embedded import EmbeddedSandbox
 from recipe.retool.stages.compose import compose_config, resolved
+from recipe.retool.verl_ext.loop_maker import dataset_class, loop_maker
 
 CALL = '<tool_call>\n{"name": "code_interpreter", "arguments": {"code": "print(6*7)"}}\n</tool_call>'
 UNKNOWN = '<tool_call>\n{"name": "browser", "arguments": {}}\n</tool_call>'
@@ -33,39 +34,11 @@ class Server:
         return TokenOutput(token_ids=list(ids), log_probs=[-0.5] * len(ids))
 
 
-def new_loop(config: Any, server: Server, tokenizer: Any) -> Any:
-    """The loop that the config names, as the verl at hand builds it."""
-    from hydra.utils import get_class
-    from omegaconf import OmegaConf
-
-    agent = config.actor_rollout_ref.rollout.agent
-    named = {entry.name: entry._target_ for entry in OmegaConf.load(agent.agent_loop_config_path)}
-    loop = get_class(named[agent.default_agent_loop])
-    if hasattr(loop, "init_class"):
-        from verl.experimental.agent_loop.agent_loop import _DummyConfig
-
-        return loop(_DummyConfig(config), server, tokenizer, None)
-    from verl.experimental.agent_loop.agent_loop import DictConfigWrap, ToolListWrap
-    from verl.tools.tool_registry import initialize_tools_from_config
-    from verl.utils.dataset.rl_dataset import get_dataset_class
-
-    tools = initialize_tools_from_config(config.actor_rollout_ref.rollout.multi_turn.tool_config_path)
-    wraps = DictConfigWrap(config), DictConfigWrap(config.data)
-    classes = get_dataset_class(config.data)
-    return loop(wraps[0], server, tokenizer, None, classes, wraps[1], "qwen2", tools=ToolListWrap(tools))
-
-
-def dataset_class(config: Any) -> Any:
-    from verl.utils.import_utils import load_extern_type
-
-    return load_extern_type(config.data.custom_cls.path, config.data.custom_cls.name)
-
-
 async def trajectory(stack: str, config: Any, tokenizer: Any, row: dict[str, Any]) -> dict[str, Any]:
     from verl.trainer.ppo.reward import get_custom_reward_fn
 
     server = Server(tokenizer)
-    loop = new_loop(config, server, tokenizer)
+    loop = loop_maker(config, server, tokenizer, "qwen2")()
     output = await loop.run({}, raw_prompt=row["raw_prompt"], tools_kwargs={}, extra_info={})
     info = dict(output.extra_fields)
     text = tokenizer.decode(output.response_ids, skip_special_tokens=True)

@@ -37,6 +37,11 @@ def test_what_stays_of_a_group_that_was_hit_has_a_baseline(rows: dict[str, dict[
         assert sum(group_of(key) == group for key in rows.keys() - out) != 1
 
 
+@given(ROWS)
+def test_a_critic_keeps_what_was_not_hit(rows: dict[str, dict[str, Any]]) -> None:
+    assert unusable(rows, group_baseline=False) == {key for key, row in rows.items() if hit(row)}
+
+
 @pytest.mark.parametrize("wrap", [lambda fields: fields, lambda fields: SimpleNamespace(data=fields)])
 def test_the_reward_and_the_agent_loop_make_one_row(wrap: Any) -> None:
     fields = {"call_seconds": [0.5], "tool_calls": 1.0, "reward_extra_info": {"acc": 1.0, "tool_calls": 2.0}}

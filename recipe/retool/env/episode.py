@@ -41,6 +41,15 @@ class Episode:
         """Calls that may still be run."""
         return self.budget.calls - self.counters["tool_calls"] if self.budget.calls else float("inf")
 
+    def used_up(self, tool_turns: int) -> str:
+        """The budget that lets no call of this turn run, so many tool turns being behind; empty when none."""
+        turns = self.budget.turns and self.counters["model_turns"] >= self.budget.turns
+        if turns or (self.budget.tool_turns and tool_turns >= self.budget.tool_turns):
+            return "turns"
+        if self.calls_left() <= 0:
+            return "calls"
+        return "seconds" if self.seconds_left() == 0 else ""
+
     def add_turn(self, text: str, calls: list[ParsedCall]) -> None:
         """Count a turn of the model, before its calls are run."""
         self.counters["model_turns"] += 1

@@ -17,25 +17,64 @@ class StepMetrics:
     data: dict[str, Any]
 
 
-class MetricsTail:
-    """Yields each whole line of a growing JSONL file once; a half-written last line waits."""
+class LineTail:
+    """Yields each whole line of a growing JSONL file once; a half-written last line waits.
+
+    Attributes:
+        bad: Whole lines so far that are no JSON object, which a killed writer or a full disk leaves; skipped.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
+        self.bad = 0
 
-    def new(self) -> Iterator[StepMetrics]:
-        """The lines that were finished since the last call."""
-        if not self._path.is_file():
+    def new(self) -> Iterator[dict[str, Any]]:
+        """The objects of the lines that were finished since the last call."""
+        try:
+            stream = self._path.open("rb")
+        except FileNotFoundError:
             return
-        with self._path.open("rb") as stream:
+        with stream:
             stream.seek(self._offset)
             for line in stream:
                 if not line.endswith(b"\n"):
                     return
                 self._offset += len(line)
-                record = json.loads(line)
-                yield StepMetrics(int(record["step"]), record["data"])
+                record = _object(line)
+                if record is not None:
+                    yield record
+                elif line.strip():
+                    self.bad += 1
+
+    @property
+    def begun_anew(self) -> bool:
+        """Whether the file is gone, or shorter than what was read of it: another writer has taken it over."""
+        return self._offset > 0 and (not self._path.is_file() or self._path.stat().st_size < self._offset)
+
+
+class MetricsTail:
+    """Yields the metrics of each finished line of verl's file logger once."""
+
+    def __init__(self, path: Path) -> None:
+        self.lines = LineTail(path)
+
+    def new(self) -> Iterator[StepMetrics]:
+        """The steps that were written since the last call; lines without step and data are skipped."""
+        for record in self.lines.new():
+            step, data = record.get("step"), record.get("data")
+            if isinstance(step, int) and isinstance(data, dict):
+                yield StepMetrics(step, data)
+            else:
+                self.lines.bad += 1
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def attempt_file(folder: Path) -> Path:
@@ -46,8 +85,9 @@ def attempt_file(folder: Path) -> Path:
 
 
 def attempt_number(path: Path) -> int:
-    """The number in the name of an attempt's file."""
-    return int(path.stem.split("_")[1])
+    """The number in the name of an attempt's file; 0 for somebody's copy with another name."""
+    number = path.stem.partition("_")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def merge_attempts(folder: Path, target: Path) -> list[StepMetrics]:

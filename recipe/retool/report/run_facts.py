@@ -29,8 +29,8 @@ def facts(run: RunData) -> Row:
         "learning rate": look_up(config, "actor_rollout_ref.actor.optim.lr"),
     }
     versions = run.summary.get("versions")
-    known = versions if isinstance(versions, dict) else {}
-    found |= {name: known[name] for name in _VERSIONS if name in known}
+    known = {"git": run.summary.get("git_hash"), **(versions if isinstance(versions, dict) else {})}
+    found |= {name: known[name] for name in _VERSIONS if known.get(name)}
     return [(name, str(value)) for name, value in found.items() if value not in (None, "")]
 
 

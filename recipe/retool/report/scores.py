@@ -1,16 +1,12 @@
 """Accuracy of answers to problems, several answers a problem: avg@k, pass@k, maj@k."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
-import numpy as np
-
+from recipe.retool.evaluation.at_k import bootstrap_interval, majority
 from recipe.retool.reward.values import as_number
-
-_RESAMPLES = 2000
-_BLOCK = 100_000_000  # draws of the bootstrap that are held at once, at most
 
 
 @dataclass(frozen=True)
@@ -24,7 +20,7 @@ class Score:
         low: Lower end of its 95% interval (bootstrap over problems).
         high: Upper end.
         best: pass@k, the share of problems with a right answer.
-        majority: maj@k, the share of problems whose most frequent answer is right (the first of equals).
+        majority: maj@k, the share of problems whose most frequent answer is right (equals share).
     """
 
     problems: int
@@ -51,8 +47,7 @@ class Answers:
     def means(self) -> dict[str, float]:
         """Share of right answers of each problem."""
         return {
-            problem: float(np.mean([right for right, _ in answers]))
-            for problem, answers in self._by_problem.items()
+            problem: fmean(right for right, _ in answers) for problem, answers in self._by_problem.items()
         }
 
     def score(self) -> Score | None:
@@ -61,28 +56,13 @@ class Answers:
             return None
         groups = list(self._by_problem.values())
         means = list(self.means().values())
-        low, high = interval(means)
+        low, high = bootstrap_interval(means)
         return Score(
             problems=len(groups),
             samples=max(map(len, groups)),
-            average=float(np.mean(means)),
+            average=fmean(means),
             low=low,
             high=high,
-            best=float(np.mean([any(right for right, _ in group) for group in groups])),
-            majority=float(np.mean([_majority(group) for group in groups])),
+            best=fmean(any(right for right, _ in group) for group in groups),
+            majority=fmean(majority([(pred, right > 0) for right, pred in group]) for group in groups),
         )
-
-
-def interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """95% percentile-bootstrap interval of the mean of ``values`` (not empty)."""
-    given = np.asarray(values, dtype=float)
-    rng = np.random.default_rng(seed)
-    rows = max(1, _BLOCK // (8 * len(given)))
-    blocks = [min(rows, _RESAMPLES - start) for start in range(0, _RESAMPLES, rows)]
-    means = np.concatenate([rng.choice(given, (count, len(given))).mean(axis=1) for count in blocks])
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
-
-
-def _majority(answers: Sequence[tuple[float, str]]) -> float:
-    winner = Counter(pred for _, pred in answers).most_common(1)[0][0]
-    return next(right for right, pred in answers if pred == winner)

@@ -8,7 +8,7 @@ from recipe.retool.errors import ConfigError
 _ABOUT = {
     "sft": "Supervised cold start by verl's SFT trainer (configs/retool_sft.yaml).",
     "rl": "GRPO or PPO with tool calls by verl's main_ppo (configs/retool_ppo.yaml).",
-    "evaluate": "Generate and score answers of one model by verl's validation (configs/retool_ppo.yaml).",
+    "evaluate": "Accuracy of any model by the agent loop, tools and reward of training.",
 }
 
 

@@ -1,75 +1,246 @@
-"""``retool evaluate``: accuracy and tool use of one model, by the very validation that training runs."""
+"""``retool evaluate``: accuracy and tool use of any model, by the loop, tools and reward of training."""
 
 import json
-import shutil
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from recipe.retool.report.trajectories import read_trajectories
+from recipe.retool.errors import StageError
+from recipe.retool.evaluation.figures import EvalSummary
+from recipe.retool.evaluation.problems import file_hash
+from recipe.retool.evaluation.results import render, write_results
+from recipe.retool.evaluation.store import Store, open_store
 from recipe.retool.stages.arguments import engine_arguments
-from recipe.retool.stages.commands import assign
+from recipe.retool.stages.choices import choices_of, model_path, resolve_auto
+from recipe.retool.stages.commands import assign, engine_command
+from recipe.retool.stages.compose import compose_config, resolved, write_resolved
+from recipe.retool.stages.detection import check_devices, tell_detection
+from recipe.retool.stages.eval_data import evaluation_files
+from recipe.retool.stages.eval_model import EvalModel, resolve_model
+from recipe.retool.stages.evaluate_progress import EvalProgress
+from recipe.retool.stages.numbers import look_up, whole
+from recipe.retool.stages.preflight import before_composing, check_rl, check_served
+from recipe.retool.stages.process import run_engine
 from recipe.retool.stages.progress import say
-from recipe.retool.stages.rl import rl_parser, run_rl
-from recipe.retool.stages.summary import EvalSummary, summarise
+from recipe.retool.stages.rl import SANDBOX_VARIABLE, rl_parser
+from recipe.retool.stages.sandbox_watch import working_sandbox
+from recipe.retool.stages.serve import serve_command, served
+from recipe.retool.stages.tool_checks import check_tools
+from recipe.retool.stages.versions import versions
+
+_ROLLOUT = "actor_rollout_ref.rollout"
+_MOST_AT_ONCE = 256
+_VLLMS_OWN = {"top_k": -1, "repetition_penalty": 1.0}  # what servers may not know, and values without effect
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What to evaluate.
+
+    Attributes:
+        model: Hugging Face folder, FSDP checkpoint, hub name, or address of an OpenAI-compatible server.
+        data: Parquet files, registered sets, or ``SET=PATH``.
+        folder: Where the answers go.
+        overrides: Hydra overrides of configs/retool_ppo.yaml.
+        sandbox_url: Running sandboxes; None takes RETOOL_SANDBOX_URL, or starts one.
+        tokenizer: Of a model on a server, for token ids in and out.
+        model_name: Name of the model on a server that has several.
+        seed: Seed of the answers.
+        concurrency: Trajectories at a time; 0 takes what the config gives the engine.
+    """
+
+    model: str
+    data: tuple[str, ...]
+    folder: Path
+    overrides: tuple[str, ...] = ()
+    sandbox_url: str | None = None
+    tokenizer: str = ""
+    model_name: str = ""
+    seed: int = 0
+    concurrency: int = 0
 
 
 def main(argv: list[str]) -> int:
     """Entry of the verb."""
     parser = rl_parser("evaluate")
-    parser.add_argument("--model", required=True, help="Hugging Face folder or hub name")
-    parser.add_argument("--data", required=True, help="parquet of `retool data eval`")
-    args = engine_arguments("evaluate", argv, parser)
-    summary = run_evaluation(
-        args.model, args.data, args.output, args.overrides, args.sandbox_url, dry_run=args.dry_run
+    parser.add_argument(
+        "--model", required=True, help="Hugging Face folder, FSDP checkpoint, hub name, or http://HOST/v1"
     )
-    if summary:
-        say(render(summary))
-        say(f"trajectories and summary: {args.output.resolve()}")
+    parser.add_argument(
+        "--data", action="append", required=True, help="parquet, registered set or SET=PATH; repeatable"
+    )
+    parser.add_argument("--tokenizer", default="", help="of a model on a server: exact tokens, not messages")
+    parser.add_argument("--model-name", default="", help="of a server with several models")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the answers (default: %(default)s)")
+    parser.add_argument("--concurrency", type=int, default=0, help="trajectories at a time")
+    args = engine_arguments("evaluate", argv, parser)
+    wish = Evaluation(
+        args.model,
+        tuple(args.data),
+        args.output,
+        tuple(args.overrides),
+        args.sandbox_url,
+        args.tokenizer,
+        args.model_name,
+        args.seed,
+        args.concurrency,
+    )
+    run_evaluation(wish, dry_run=args.dry_run)
     return 0
 
 
-def run_evaluation(
-    model: str,
-    data: str,
-    folder: Path,
-    overrides: Sequence[str] = (),
-    sandbox_url: str | None = None,
-    dry_run: bool = False,
-) -> EvalSummary | None:
-    """Evaluate ``model`` on ``data``; None after a dry run.
+def run_evaluation(wish: Evaluation, dry_run: bool = False) -> EvalSummary | None:
+    """Ask for the answers that are not there yet, and write the figures; None after a dry run.
 
     Raises:
-        ConfigError, SandboxError, StageError: As ``run_rl``.
+        ConfigError, DataError: Something named does not exist or cannot work.
+        SandboxError: No working sandbox.
+        StageError: An engine failed, or some answers could not be had; a second call goes on from there.
     """
-    words = [
-        assign("data.train_files", data),
-        assign("data.val_files", data),
-        assign("actor_rollout_ref.model.path", model),
+    folder = wish.folder.resolve()
+    overrides, detection = resolve_auto(model_path(wish.overrides, "actor_rollout_ref.model.path"))
+    tell_detection(detection)
+    files = evaluation_files(wish.data, folder / "data")
+    model = resolve_model(wish.model, folder, wish.tokenizer, wish.model_name)
+    words = _words(model, files, overrides)
+    values, config = _checked(words, overrides, model)
+    check_devices(choices_of(overrides).device, values, detection, dry_run or bool(model.url))
+    job = _job(wish, model, files, values)
+    if dry_run:
+        _tell(model, job, values, words)
+        return None
+    with open_store(folder, _identity(wish, model, files, values)) as store:
+        write_resolved(config, folder / "config.yaml")
+        if not _complete(store, job["samples"]):
+            _generate(wish, store, model, values, words, job)
+        return _finish(store, wish, values)
+
+
+def _words(model: EvalModel, files: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    listed = ",".join(assign("", file).removeprefix("=") for file in files)
+    return [
+        f"data.train_files=[{listed}]",
+        f"data.val_files=[{listed}]",
         "trainer.val_only=True",
-        "trainer.val_before_train=True",
-        "trainer.resume_mode=disable",
+        *([assign("actor_rollout_ref.model.path", model.tokenizer)] if model.tokenizer else []),
         *overrides,
     ]
-    if not dry_run:  # metrics of an earlier evaluation in this folder are not ours
-        shutil.rmtree(folder / "metrics", ignore_errors=True)
-    run = run_rl(words, folder, sandbox_url, dry_run)
-    if dry_run:
-        return None
-    summary = summarise(read_trajectories(run.validation(0)))
-    (run.folder / "summary.json").write_text(json.dumps(summary.as_dict(), indent=2))
+
+
+def _checked(words: list[str], overrides: Sequence[str], model: EvalModel) -> tuple[dict[str, Any], Any]:
+    """The config, once it is sure that it can work."""
+    chosen = choices_of(overrides)
+    before_composing("rl", chosen, overrides)
+    config = compose_config("retool_ppo", words)
+    values = resolved(config)
+    if model.tokenizer:
+        check_rl(chosen, values)
+    else:
+        check_served(chosen, values)
+    return values, config
+
+
+def _job(wish: Evaluation, model: EvalModel, files: list[str], values: dict[str, Any]) -> dict[str, Any]:
+    """``job.json`` (verl_ext/evaluate_main.py); the address of a server of our own comes later."""
+    sampling = _sampling(values)
+    if not model.tokenizer:
+        sampling = {key: value for key, value in sampling.items() if _VLLMS_OWN.get(key) != value}
+        sampling["max_tokens"] = whole(values, "data.max_response_length")
+    at_once = look_up(values, f"{_ROLLOUT}.max_num_seqs") or _MOST_AT_ONCE
+    return {
+        "url": model.url,
+        "model": model.served_name,
+        "tokenizer": model.tokenizer,
+        "files": files,
+        "samples": whole(values, f"{_ROLLOUT}.val_kwargs.n"),
+        "seed": wish.seed,
+        "concurrency": wish.concurrency or min(int(at_once), _MOST_AT_ONCE),
+        "sampling": sampling,
+    }
+
+
+def _sampling(values: dict[str, Any]) -> dict[str, Any]:
+    """What verl's validation samples with (verl/trainer/ppo/v1/agent_loop_tq.py)."""
+    wanted = look_up(values, f"{_ROLLOUT}.val_kwargs")
+    keys = ("temperature", "top_p", "top_k")
+    return {**{key: wanted[key] for key in keys}, "repetition_penalty": 1.0}
+
+
+def _identity(wish: Evaluation, model: EvalModel, files: list[str], values: dict[str, Any]) -> dict[str, Any]:
+    """What all answers in one folder share; more answers a problem may be asked for later."""
+    turns = look_up(values, f"{_ROLLOUT}.multi_turn")
+    return {
+        "model": dict(model.identity),
+        "api": "tokens" if model.tokenizer else "chat",
+        "data": file_hash(files),
+        "sampling": _sampling(values),
+        "seed": wish.seed,
+        "retool": values["retool"],
+        "lengths": [values["data"]["max_prompt_length"], values["data"]["max_response_length"]],
+        "turns": [turns["max_assistant_turns"], turns["max_user_turns"]],
+        "tools": file_hash([turns["tool_config_path"]]),
+    }
+
+
+def _complete(store: Store, samples: int) -> bool:
+    facts = store.facts()
+    wanted = facts.get("problems", 0) * samples
+    return bool(wanted) and len(store.done()) >= wanted
+
+
+def _generate(
+    wish: Evaluation,
+    store: Store,
+    model: EvalModel,
+    values: dict[str, Any],
+    words: list[str],
+    job: dict[str, Any],
+) -> None:
+    there = len(store.done())
+    if there:
+        say(f"  {there} answers are there from before")
+    url = wish.sandbox_url or os.environ.get(SANDBOX_VARIABLE, "").strip() or None
+    with working_sandbox(url, store.folder / "sandbox.log") as sandbox:
+        check_tools(values, sandbox.url)
+        extra = {SANDBOX_VARIABLE: sandbox.url}
+        if model.url:
+            _ask(store, words, job, extra, sandbox)
+            return
+        with served(model.path, values, words, store.folder / "vllm.log") as address:
+            _ask(store, words, {**job, "url": address}, extra, sandbox)
+
+
+def _ask(store: Store, words: list[str], job: dict[str, Any], extra: Mapping[str, str], sandbox: Any) -> None:
+    store.note(answers=None)  # of an earlier run, which may have asked for fewer
+    (store.folder / "job.json").write_text(json.dumps(job, indent=2))
+    argv = [sys.executable, "-m", "recipe.retool.verl_ext.evaluate_main", str(store.folder)]
+    command = engine_command(argv, words, extra)
+    with EvalProgress(store) as progress:
+
+        def watch() -> None:
+            progress()
+            sandbox()
+
+        run_engine("evaluation", command.argv, command.env, store.folder / "engine.log", watch)
+
+
+def _finish(store: Store, wish: Evaluation, values: dict[str, Any]) -> EvalSummary:
+    samples = whole(values, f"{_ROLLOUT}.val_kwargs.n")
+    rows = [row for row in store.rows() if row["sample"] < samples]
+    if not rows:
+        raise StageError(f"no answer came; see {store.folder / 'engine.log'}")
+    record = {**asdict(wish), "folder": str(store.folder), **store.facts()}
+    record["config"] = values
+    summary = write_results(store.folder, rows, record, versions())
+    say(render(rows))
+    say(f"answers, problem by problem, summary: {store.folder}")
     return summary
 
 
-def render(summary: EvalSummary) -> str:
-    """The figures as a few lines of text."""
-    passed = "-" if summary.code_pass_rate is None else f"{summary.code_pass_rate:.1%}"
-    lines = [
-        f"avg@{summary.samples} on {summary.problems} problems: {summary.accuracy:.1%} "
-        f"(95% interval {summary.low:.1%} to {summary.high:.1%})",
-        f"tool-call rate {summary.tool_call_rate:.1%}, code pass rate {passed}, "
-        f"turns {summary.mean_turns:.2f}, response {summary.response_tokens:.0f} tokens, "
-        f"truncated {summary.truncated:.1%}",
-    ]
-    if summary.sandbox_unavailable:
-        lines.append(f"warning: the sandbox did not answer {summary.sandbox_unavailable} calls")
-    return "\n".join(lines)
+def _tell(model: EvalModel, job: dict[str, Any], values: dict[str, Any], words: list[str]) -> None:
+    if not model.url:
+        say(serve_command(model.path, values, words, port=8000).shell())
+    say(json.dumps(job, indent=2))

@@ -66,6 +66,17 @@ def check_rl(chosen: Choices, values: dict[str, Any]) -> None:
     check_options(chosen.stack, values)
 
 
+def check_served(chosen: Choices, values: dict[str, Any]) -> None:
+    """What a composed config tells of a model that some server has, and this host does not.
+
+    Raises:
+        ConfigError: The first thing that is wrong.
+    """
+    check_values("rl", chosen.stack, values)
+    check_reward(values)
+    check_options(chosen.stack, values)
+
+
 def check_sandbox_url(values: dict[str, Any], url: str | None) -> None:
     """With several nodes, the tools run on all of them: the sandbox must be reachable from each.
 

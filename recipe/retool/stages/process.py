@@ -47,6 +47,27 @@ def run_engine(
         StageError: It could not be started or failed; the message holds the engine's last error.
         KeyboardInterrupt: Passed on after everything was ended.
     """
+    with started(name, command, env, log) as engine:
+        _wait(engine, watch)
+    if engine.returncode != 0:
+        raise StageError(f"{name} failed (exit code {engine.returncode}); full log: {log}\n{last_error(log)}")
+
+
+@contextlib.contextmanager
+def started(
+    name: str, command: Sequence[str], env: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """An engine for the time of a block; nothing of it, nor of what it started, is left afterwards.
+
+    Args:
+        name: As of ``run_engine``, and so are the others.
+        command: Program and arguments.
+        env: The whole environment.
+        log: File for stdout and stderr.
+
+    Raises:
+        StageError: It could not be started.
+    """
     _become_subreaper()
     before = _descendants()
     with _open_log(log) as output:
@@ -63,12 +84,10 @@ def run_engine(
         except OSError as error:
             raise StageError(f"{name}: cannot start {command[0]}: {error}") from error
         try:
-            _wait(engine, watch)
+            yield engine
         finally:
             with _undisturbed():
                 _end_all(engine, before)
-    if engine.returncode != 0:
-        raise StageError(f"{name} failed (exit code {engine.returncode}); full log: {log}\n{last_error(log)}")
 
 
 def _wait(engine: subprocess.Popen[bytes], watch: Watch | None) -> None:

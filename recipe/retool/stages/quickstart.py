@@ -8,16 +8,16 @@ from typing import Any
 
 from recipe.retool.env.settings import DEFAULT_ENV
 from recipe.retool.errors import ConfigError
+from recipe.retool.evaluation.figures import EvalSummary, summarise, summarise_by
 from recipe.retool.report.trajectories import read_trajectories
 from recipe.retool.stages.commands import assign
-from recipe.retool.stages.evaluate import run_evaluation
+from recipe.retool.stages.evaluate import Evaluation, run_evaluation
 from recipe.retool.stages.ledger import Ledger, open_ledger
 from recipe.retool.stages.merge import run_merge
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.quickstart_table import render
 from recipe.retool.stages.rl import run_rl
 from recipe.retool.stages.sft import run_sft
-from recipe.retool.stages.summary import EvalSummary, summarise, summarise_by
 from recipe.retool.stages.versions import versions
 from recipe.retool.tiny.arithmetic import difficulty_in
 from recipe.retool.tiny.files import TaskFiles, write_task
@@ -91,8 +91,8 @@ def run_quickstart(folder: Path, settings: Settings) -> dict[str, Any]:
             "evaluate", f"base model on the {settings.test_problems} held-out problems"
         ) as todo:
             if todo:
-                output = folder / "evaluate_base"
-                run_evaluation(str(task.base), str(task.test), output, _rl_overrides(settings))
+                output, words = folder / "evaluate_base", tuple(_rl_overrides(settings))
+                run_evaluation(Evaluation(str(task.base), (str(task.test),), output, words))
         summary = _summary(ledger, settings)
     say(render(summary))
     say(f"everything to reproduce and inspect it: {folder}")
@@ -160,7 +160,7 @@ def _reinforce(ledger: Ledger, task: TaskFiles, cold: Path, settings: Settings) 
 def _summary(ledger: Ledger, settings: Settings) -> dict[str, Any]:
     """Gather the three evaluations: RL validates the model it starts from and the one it ends with."""
     files = {
-        "base": ledger.folder / "evaluate_base" / "validation" / "0.jsonl",
+        "base": ledger.folder / "evaluate_base" / "samples.jsonl",
         "sft": ledger.folder / "rl" / "validation" / "0.jsonl",
         "rl": ledger.folder / "rl" / "validation" / f"{settings.rl_steps}.jsonl",
     }

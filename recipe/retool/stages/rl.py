@@ -27,7 +27,7 @@ from recipe.retool.stages.progress import RlProgress, say
 from recipe.retool.stages.sandbox_watch import SandboxWatch, working_sandbox
 from recipe.retool.stages.tool_checks import check_tools
 
-_SANDBOX_VARIABLE = "RETOOL_SANDBOX_URL"
+SANDBOX_VARIABLE = "RETOOL_SANDBOX_URL"
 PATH_KEYS = ("data.train_files", "data.val_files", "actor_rollout_ref.model.path")
 
 
@@ -84,7 +84,7 @@ def run_rl(
         StageError: The engine failed.
     """
     run = RlRun(folder.resolve())
-    sandbox_url = sandbox_url or os.environ.get(_SANDBOX_VARIABLE, "").strip() or None
+    sandbox_url = sandbox_url or os.environ.get(SANDBOX_VARIABLE, "").strip() or None
     overrides, detection = resolve_auto(model_path(overrides, "actor_rollout_ref.model.path"))
     chosen = choices_of(overrides)
     words = [
@@ -101,7 +101,7 @@ def run_rl(
     check_rl(chosen, values)
     seen = check_devices(chosen.device, values, detection, dry_run)
     if dry_run:
-        extra = {_SANDBOX_VARIABLE: sandbox_url or "http://127.0.0.1:PORT"}
+        extra = {SANDBOX_VARIABLE: sandbox_url or "http://127.0.0.1:PORT"}
         say(ppo_command([*words, *worker_variables(chosen, extra)], extra).shell())
         tell_rl_estimate(chosen, values, details=True)
         return run
@@ -134,7 +134,7 @@ def worker_variables(chosen: Choices, extra: Mapping[str, str]) -> list[str]:
 def _train(run: RlRun, words: list[str], chosen: Choices, sandbox: SandboxWatch) -> None:
     metrics = run.folder / "metrics"
     attempt = attempt_file(metrics)
-    extra = {"VERL_FILE_LOGGER_PATH": str(attempt), _SANDBOX_VARIABLE: sandbox.url}
+    extra = {"VERL_FILE_LOGGER_PATH": str(attempt), SANDBOX_VARIABLE: sandbox.url}
     command = ppo_command([*words, *worker_variables(chosen, extra)], extra)
     (run.folder / "command.sh").write_text(command.shell() + "\n")
     progress = RlProgress(attempt)

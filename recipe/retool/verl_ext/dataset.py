@@ -5,6 +5,7 @@ from typing import Any
 
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
+from recipe.retool.data.rl import AGENT_NAME
 from recipe.retool.env.registry import env_of
 from recipe.retool.errors import ConfigError, DataError
 from recipe.retool.verl_ext.bridge import tool_source
@@ -42,6 +43,20 @@ class CustomRLHFDataset(RLHFDataset):
                 "tool schema included)"
             )
 
+    def _check_media(self, dataframe: Any) -> None:
+        """Refuse rows with pictures or films: the recipe's agent loop would leave them out."""
+        for key in (self.image_key, self.video_key):
+            if key not in dataframe.column_names:
+                continue
+            agents = dataframe["agent_name"] if "agent_name" in dataframe.column_names else []
+            names = [*agents, *[None] * (len(dataframe) - len(agents))]
+            for number, (media, agent) in enumerate(zip(dataframe[key], names, strict=True)):
+                if media and agent in (None, AGENT_NAME):
+                    raise DataError(
+                        f"{self._files()}: row {number}: column {key!r} is not empty, and {AGENT_NAME} knows "
+                        "text alone: set the row's agent_name to a loop of verl's, or remove the column"
+                    )
+
     def _check_selection(self, dataframe: Any) -> None:
         """Refuse rows that choose among the tools by a name that is not there."""
         extra = dataframe.features.get("extra_info")
@@ -61,6 +76,7 @@ class CustomRLHFDataset(RLHFDataset):
         Prompts are counted, and handed on, as the environment announces its tools.
         """
         self._check_selection(dataframe)
+        self._check_media(dataframe)
         dataframe = self._announced(dataframe)
         before = len(dataframe)
         self.filter_overlong_prompts: bool

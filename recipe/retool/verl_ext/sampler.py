@@ -141,7 +141,8 @@ class ReToolReplayBuffer(ReplayBuffer):
             return
         partition = self.partitions[partition_id]
         rows = read_rows([key for key in partition if group_of(key) in new], partition_id)
-        out = unusable(rows) if self._settings.masks.unavailable == DROP else set()
+        drops = self._settings.masks.unavailable == DROP
+        out = unusable(rows, self._settings.group_baseline) if drops else set()
         named = {key: {**row, "uid": key, "dropped": key in out} for key, row in rows.items()}
         self._rows += [row for key, row in named.items() if key not in out]
         self._dropped += [named[key] for key in sorted(out)]

@@ -62,6 +62,7 @@ class SamplerSettings:
         environment: Name of the tool environment.
         filter_groups: See :class:`FilterSettings`.
         sync_refill_failed_groups: verl's own: replace groups of which no trajectory is left by an error.
+        adv_estimator: ``algorithm.adv_estimator``; all but ``gae`` compare the trajectories of a group.
         dump: Folder for the counters of each trajectory (``trainer.rollout_data_dir``); empty: none.
     """
 
@@ -72,7 +73,13 @@ class SamplerSettings:
     environment: str = ""
     filter_groups: FilterSettings = field(default_factory=FilterSettings)
     sync_refill_failed_groups: bool = False
+    adv_estimator: str = "grpo"
     dump: str = ""
+
+    @property
+    def group_baseline(self) -> bool:
+        """Whether a trajectory alone in its group has no baseline."""
+        return self.adv_estimator != "gae"
 
     @classmethod
     def from_kwargs(cls, kwargs: Mapping[str, Any]) -> "SamplerSettings":
@@ -90,6 +97,7 @@ class SamplerSettings:
             environment=str(kwargs.get("environment", "")),
             filter_groups=FilterSettings.from_config(kwargs.get("filter_groups")),
             sync_refill_failed_groups=bool(kwargs.get("sync_refill_failed_groups", False)),
+            adv_estimator=str(kwargs.get("adv_estimator", "grpo")),
             dump=str(kwargs.get("dump") or ""),
         )
 

@@ -48,11 +48,11 @@ def read_rows(keys: Sequence[str], partition: str) -> dict[str, Row]:
     return {key: counter_row(fields) for key, fields in zip(keys, data["extra_fields"], strict=True)}
 
 
-def unusable(rows: Mapping[str, Row]) -> set[str]:
+def unusable(rows: Mapping[str, Row], group_baseline: bool = True) -> set[str]:
     """Keys of trajectories that the sandbox left without an answer, and of those left alone in their group.
 
-    A trajectory that was one of several and is the last of its group has no baseline any more: verl's GRPO
-    gives a group of one its bare score as the advantage.
+    With a ``group_baseline``, a trajectory that was one of several and is the last of its group has none any
+    more: verl's GRPO gives a group of one its bare score as the advantage. A critic needs no group.
     """
     groups: dict[str, set[str]] = defaultdict(set)
     for key in rows:
@@ -60,7 +60,7 @@ def unusable(rows: Mapping[str, Row]) -> set[str]:
     out: set[str] = set()
     for keys in groups.values():
         hit = {key for key in keys if (as_number(rows[key].get("sandbox_unavailable")) or 0.0) > 0}
-        out |= keys if hit and len(keys - hit) <= 1 else hit
+        out |= keys if group_baseline and hit and len(keys - hit) <= 1 else hit
     return out
 
 

@@ -145,17 +145,9 @@ class Trajectory:
 
     def _over(self, ended: bool, calls_follow: bool) -> str:
         """The budget that ends the trajectory here; empty when none does."""
-        budget, turns = self._episode.budget, self._episode.counters["model_turns"]
         if not ended or (calls_follow and self._transcript.room <= 0):
             return "tokens"
-        if not calls_follow:
-            return ""
-        too_many = budget.turns and turns >= budget.turns
-        if too_many or (budget.tool_turns and self._tool_turns >= budget.tool_turns):
-            return "turns"
-        if self._episode.calls_left() <= 0:
-            return "calls"
-        return "seconds" if self._episode.seconds_left() == 0 else ""
+        return self._episode.used_up(self._tool_turns) if calls_follow else ""
 
     def _answer(self, text: str, calls: Sequence[ParsedCall], texts: Sequence[str]) -> bool:
         """Append the tools' turn; False when no room would be left for the model."""

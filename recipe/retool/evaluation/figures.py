@@ -1,14 +1,14 @@
-"""Figures of one evaluation, from its trajectories."""
+"""Figures of a set of answers: of an evaluation, or of a validation during training."""
 
-import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
-_RESAMPLES = 2000
-Row = dict[str, Any]
+from recipe.retool.evaluation.at_k import bootstrap_interval, majority, pass_at_k, powers_to, standard_error
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,18 @@ class EvalSummary:
 
     Attributes:
         problems: Number of problems.
-        samples: Answers for each problem (the k of avg@k).
+        samples: Answers for each problem (the k of avg@k); where they differ, the fewest.
         accuracy: avg@k.
         low: Lower end of the 95% interval of the accuracy (bootstrap over problems).
         high: Upper end.
+        stderr: Standard error of the accuracy over problems.
+        pass_at: k -> unbiased pass@k, for powers of two up to ``samples``.
+        maj_at_k: Accuracy of the most frequent answer.
         tool_call_rate: Share of answers with at least one tool call that was run.
         code_pass_rate: Share of tool calls whose program ended without an error; None without calls.
         mean_turns: Mean of verl's num_turns (prompt and every assistant and tool turn).
         response_tokens: Mean length of a response in tokens, tool results included.
-        truncated: Share of answers cut at the length limit.
+        truncated: Share of answers that a budget ended.
         sandbox_unavailable: Tool calls that the sandbox did not answer.
     """
 
@@ -34,6 +37,9 @@ class EvalSummary:
     accuracy: float
     low: float
     high: float
+    stderr: float
+    pass_at: Mapping[int, float]
+    maj_at_k: float
     tool_call_rate: float
     code_pass_rate: float | None
     mean_turns: float
@@ -47,19 +53,21 @@ class EvalSummary:
 
 
 def summarise(rows: Sequence[Row]) -> EvalSummary:
-    """Figures of verl's validation dump (``validation_data_dir``); ``rows`` must not be empty."""
-    by_problem: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        by_problem[str(row["uid"]).split("_")[0]].append(float(row["acc"]))
-    means = [fmean(accs) for accs in by_problem.values()]
+    """Figures of answers, as ``retool evaluate`` or verl's validation writes them; there must be one."""
+    groups = list(by_problem(rows).values())
+    means = [fmean(float(row["acc"]) for row in group) for group in groups]
     low, high = bootstrap_interval(means)
+    samples = min(map(len, groups))
     calls = sum(row["tool_calls"] for row in rows)
     return EvalSummary(
-        problems=len(means),
-        samples=max(map(len, by_problem.values())),
+        problems=len(groups),
+        samples=samples,
         accuracy=fmean(means),
         low=low,
         high=high,
+        stderr=standard_error(means),
+        pass_at={k: fmean(pass_at_k(len(g), right(g), k) for g in groups) for k in powers_to(samples)},
+        maj_at_k=fmean(majority([(str(row.get("pred", "")), row["acc"] > 0) for row in g]) for g in groups),
         tool_call_rate=fmean(row["tool_calls"] > 0 for row in rows),
         code_pass_rate=sum(row["tool_ok"] for row in rows) / calls if calls else None,
         mean_turns=fmean(row["num_turns"] for row in rows),
@@ -77,8 +85,14 @@ def summarise_by(rows: Sequence[Row], key: Callable[[Row], str]) -> dict[str, Ev
     return {name: summarise(groups[name]) for name in sorted(groups)}
 
 
-def bootstrap_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """95% percentile-bootstrap interval of the mean of ``values`` (problems, not samples, are drawn)."""
-    rng = random.Random(seed)
-    means = sorted(fmean(rng.choices(values, k=len(values))) for _ in range(_RESAMPLES))
-    return means[int(0.025 * _RESAMPLES)], means[int(0.975 * _RESAMPLES) - 1]
+def by_problem(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Answers by problem (verl's ``uid`` is ``{problem}_{sample}_{output}``), in order of appearance."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[str(row["uid"]).split("_")[0]].append(row)
+    return groups
+
+
+def right(rows: Sequence[Row]) -> int:
+    """How many of the answers are right."""
+    return sum(row["acc"] > 0 for row in rows)

@@ -1,0 +1,1 @@
+"""Answers of one model to a set of problems: asked for, kept, counted."""
