@@ -2,8 +2,9 @@
 
 A run of ``--steps`` steps and ``--trajectories`` training trajectories with counters, and eleven validations,
 is made up in a temporary folder. Each round opens the page in a fresh headless Chromium from the disk:
-seconds from the start of the navigation to the load event, and to the first chart that is drawn. Needs
-playwright and a browser:
+seconds from the start of the navigation to the first paint with content (the summary), to the load event and
+to the first chart, and the CPU seconds of the page's main thread by then, which other work on the machine does
+not stretch as much. Needs playwright and a browser:
 
     python benchmarks/report_page.py
 """
@@ -97,22 +98,33 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def load_seconds(page: Path, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds to the load event and to the first chart, of each round."""
+def load_seconds(page: Path, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each round by what they were spent on."""
     from playwright.sync_api import sync_playwright
 
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    loads, charts = [], []
+    seconds: dict[str, list[float]] = {
+        name: [] for name in ("summary", "load event", "first chart", "CPU by then")
+    }
     with sync_playwright() as playwright:
         for _ in range(rounds):
             browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
             tab = browser.new_page(viewport={"width": 1440, "height": 900})
+            console = tab.context.new_cdp_session(tab)
+            console.send("Performance.enable", {"timeDomain": "threadTicks"})
             tab.goto(page.as_uri())
             tab.wait_for_selector(".chart[data-state=drawn]")
-            loads.append(tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") / 1000)
-            charts.append(tab.evaluate("performance.getEntriesByName('first-chart')[0].startTime") / 1000)
+            metrics = {one["name"]: one["value"] for one in console.send("Performance.getMetrics")["metrics"]}
+            loaded = tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") / 1000
+            drawn = tab.evaluate("performance.getEntriesByName('first-chart')[0].startTime") / 1000
+            painted = (
+                tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1000
+            )
+            measured = (painted, loaded, drawn, metrics["TaskDuration"])
+            for name, value in zip(seconds, measured, strict=True):
+                seconds[name].append(value)
             browser.close()
-    return loads, charts
+    return seconds
 
 
 def main() -> None:
@@ -134,7 +146,7 @@ def main() -> None:
             f"run: {args.steps} steps, {result.read} trajectories, {size / 1e6:.0f} MB\n"
             f"page: {seconds:.1f} s to write, {result.bytes / 1e6:.2f} MB, {result.shown} trajectories\n"
         )
-        for name, values in zip(("load event", "first chart"), load_seconds(page, args.rounds), strict=True):
+        for name, values in load_seconds(page, args.rounds).items():
             listed = ", ".join(f"{value:.2f}" for value in values)
             sys.stdout.write(f"{name}: median {median(values):.2f} s of {args.rounds} rounds ({listed})\n")
 
