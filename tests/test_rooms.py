@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "recipe" / "retool"
-LIGHT = ("data", "env", "tools", "sandbox", "reward", "report", "evaluation")
+LIGHT = ("data", "env", "tools", "sandbox", "reward", "records", "evaluation", "report", "watch")
 HEAVY = ("torch", "ray", "verl", "vllm")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.env.counters import new_counters
-from recipe.retool.report.behaviour import behaviour
+from recipe.retool.records.behaviour import behaviour
 
 HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=2>"
 CALL = '<tool_call>\n{"name": "code_interpreter", "arguments": {"code": "print(6*7)  # six"}}\n</tool_call>'

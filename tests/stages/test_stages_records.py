@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from recipe.retool.errors import StageError
 from recipe.retool.evaluation.at_k import bootstrap_interval
 from recipe.retool.evaluation.figures import summarise
-from recipe.retool.report.metrics_log import MetricsTail, StepMetrics, attempt_file, merge_attempts
-from recipe.retool.report.trajectories import read_trajectories
+from recipe.retool.records.metrics_log import MetricsTail, StepMetrics, attempt_file, merge_attempts
+from recipe.retool.records.trajectories import read_trajectories
 from recipe.retool.stages.engine_log import last_error
 from recipe.retool.stages.ledger import open_ledger
 from recipe.retool.stages.merge import find_checkpoint, run_merge

@@ -82,7 +82,7 @@ def test_each_trajectory_counts_in_one_step(queue: FakeQueue) -> None:
 def test_verl_averages_every_figure_over_the_updates_of_a_step(queue: FakeQueue) -> None:
     from verl.trainer.ppo.v1.utils import MetricsAggregator
 
-    from recipe.retool.report.behaviour import NAMES
+    from recipe.retool.records.behaviour import NAMES
 
     kinds = {name: MetricsAggregator()._get_aggregation_type(name) for name in NAMES}
     assert set(kinds.values()) == {"weighted_avg"}, kinds

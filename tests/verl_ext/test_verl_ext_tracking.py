@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from recipe.retool.env.counters import new_counters
-from recipe.retool.report.behaviour import NAMES, behaviour
-from recipe.retool.report.findings import findings
-from recipe.retool.report.runs import read_metrics
+from recipe.retool.records.behaviour import NAMES, behaviour
+from recipe.retool.records.folders import read_metrics
+from recipe.retool.watch.findings import findings
 
 tracking = pytest.importorskip("verl.utils.tracking")
 

@@ -18,7 +18,7 @@ from recipe.retool.env.transcript import MODEL, SEGMENTS, TOOL
 from recipe.retool.evaluation.client import Client, Generated
 from recipe.retool.evaluation.driver import Played
 from recipe.retool.evaluation.problems import Problem
-from recipe.retool.report.behaviour import CALL_SECONDS
+from recipe.retool.records.behaviour import CALL_SECONDS
 
 _CUT = "length"  # a finish reason
 

@@ -11,7 +11,7 @@ from recipe.retool.errors import StageError
 from recipe.retool.evaluation.client import NotGenerated
 from recipe.retool.evaluation.problems import Problem
 from recipe.retool.evaluation.store import Store
-from recipe.retool.report.behaviour import CALL_SECONDS
+from recipe.retool.records.behaviour import CALL_SECONDS
 
 _TRIES = 2  # of an answer, beside the retries of each request; also when the sandbox failed it
 _IN_A_ROW = 16  # failed answers without a good one between them that end an evaluation

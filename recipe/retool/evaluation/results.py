@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from recipe.retool.evaluation.figures import EvalSummary, Row, by_problem, right, summarise, summarise_by
-from recipe.retool.report.behaviour import behaviour
-from recipe.retool.report.runs import SUMMARY
+from recipe.retool.records.behaviour import behaviour
+from recipe.retool.records.folders import SUMMARY
 
 PROBLEMS = "problems.csv"
 _PRINTED = 40  # problems; a longer table is in the file alone

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.errors import StageError
-from recipe.retool.report.runs import SAMPLES, read_lines
+from recipe.retool.records.folders import SAMPLES, read_lines
 
 IDENTITY = "evaluation.json"
 Key = tuple[str, int]  # doc_id and number of the sample

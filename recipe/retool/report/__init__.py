@@ -1,1 +1,1 @@
-"""Figures of trajectories: what the policy does, beside how well it scores."""
+"""Runs as one HTML page: charts, and a viewer of trajectories."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recipe.retool.report.behaviour import behaviour
+from recipe.retool.records.behaviour import behaviour
+from recipe.retool.records.files import count_lines, read_config, read_summary
+from recipe.retool.records.folders import LineReader, RunFolder, read_metrics
 from recipe.retool.report.pairs import OneValidation, change, pairs_of
 from recipe.retool.report.run_data import Chosen, Figures, Pair, RunData, Validation
-from recipe.retool.report.run_files import count_lines, read_config, read_summary
-from recipe.retool.report.runs import LineReader, RunFolder, read_metrics
 from recipe.retool.report.sampling import StratifiedSample, each_of, step_ranges
 from recipe.retool.report.scores import Answers
 from recipe.retool.report.trajectory import (

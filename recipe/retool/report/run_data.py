@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from recipe.retool.report.runs import RunFolder
+from recipe.retool.records.folders import RunFolder
 from recipe.retool.report.scores import Score
 from recipe.retool.report.trajectory import Trajectory
 

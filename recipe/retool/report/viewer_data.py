@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from recipe.retool.report.behaviour import CALL_SECONDS
+from recipe.retool.records.behaviour import CALL_SECONDS
 from recipe.retool.report.dialogue_parts import parts, response_segments
 from recipe.retool.report.run_data import RunData
 from recipe.retool.report.trajectory import Trajectory

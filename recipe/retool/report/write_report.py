@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 
 from recipe.retool.errors import DataError
+from recipe.retool.records.folders import find_run
 from recipe.retool.report.figure_table import SECTIONS
 from recipe.retool.report.figures import charts
 from recipe.retool.report.gather import Gatherer, Limits
@@ -25,7 +26,6 @@ from recipe.retool.report.run_facts import (
     quickstart_rows,
     results,
 )
-from recipe.retool.report.runs import find_run
 from recipe.retool.report.viewer_data import ViewerData
 
 Progress = Callable[[int], None]

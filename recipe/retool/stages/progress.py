@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from recipe.retool.report.metrics_log import MetricsTail, StepMetrics
+from recipe.retool.records.metrics_log import MetricsTail, StepMetrics
 
 
 def say(text: str) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from recipe.retool.env.settings import DEFAULT_ENV
 from recipe.retool.errors import ConfigError
 from recipe.retool.evaluation.figures import EvalSummary, summarise, summarise_by
-from recipe.retool.report.trajectories import read_trajectories
+from recipe.retool.records.trajectories import read_trajectories
+from recipe.retool.report.write_report import write_report
 from recipe.retool.stages.commands import assign
 from recipe.retool.stages.evaluate import Evaluation, run_evaluation
 from recipe.retool.stages.ledger import Ledger, open_ledger
@@ -95,6 +96,8 @@ def run_quickstart(folder: Path, settings: Settings) -> dict[str, Any]:
                 run_evaluation(Evaluation(str(task.base), (str(task.test),), output, words))
         summary = _summary(ledger, settings)
     say(render(summary))
+    page = write_report([folder], folder / "report.html")
+    say(f"report, with charts and trajectories, for a browser: {page.path}")
     say(f"everything to reproduce and inspect it: {folder}")
     return summary
 

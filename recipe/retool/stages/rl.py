@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.retool.device.profiles import additions
-from recipe.retool.report.metrics_log import attempt_file, merge_attempts
+from recipe.retool.records.metrics_log import attempt_file, merge_attempts
 from recipe.retool.stages.arguments import engine_arguments, engine_parser
 from recipe.retool.stages.choices import Choices, choices_of, model_path, resolve_auto
 from recipe.retool.stages.commands import assign, home, ppo_command

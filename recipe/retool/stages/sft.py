@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe.retool.report.metrics_log import attempt_file, merge_attempts
+from recipe.retool.records.metrics_log import attempt_file, merge_attempts
 from recipe.retool.stages.arguments import engine_arguments
 from recipe.retool.stages.choices import choices_of, resolve_auto
 from recipe.retool.stages.commands import assign, sft_command, sft_overrides

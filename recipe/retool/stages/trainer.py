@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.errors import ConfigError
-from recipe.retool.report.metrics_log import StepMetrics, merge_attempts
+from recipe.retool.records.metrics_log import StepMetrics, merge_attempts
 from recipe.retool.stages.commands import assign
 from recipe.retool.stages.merge import run_merge
 from recipe.retool.stages.rl import run_rl

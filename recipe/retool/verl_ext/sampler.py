@@ -16,9 +16,9 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer, ReplayBufferAsync
 
 from recipe.retool.env.settings import DROP
 from recipe.retool.errors import SandboxError, StageError
-from recipe.retool.report.alarm import NoToolAlarm
-from recipe.retool.report.behaviour import behaviour
-from recipe.retool.report.dump import write_counters
+from recipe.retool.records.alarm import NoToolAlarm
+from recipe.retool.records.behaviour import behaviour
+from recipe.retool.records.dump import write_counters
 from recipe.retool.reward.values import as_number
 from recipe.retool.verl_ext.group_budget import GroupBudget
 from recipe.retool.verl_ext.plain import plain

@@ -10,7 +10,7 @@ from typing import Any
 
 from recipe.retool.env.settings import Masks, refuse_unknown
 from recipe.retool.errors import ConfigError
-from recipe.retool.report.alarm import AlarmOptions
+from recipe.retool.records.alarm import AlarmOptions
 
 VERL_POLL_SECONDS = 2.0  # verl/trainer/ppo/v1/replay_buffer.py, where no key leads
 _FILTER = "algorithm.filter_groups"

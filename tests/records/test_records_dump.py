@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.retool.report.dump import write_counters
+from recipe.retool.records.dump import write_counters
 
 rows = st.lists(
     st.dictionaries(st.sampled_from(["uid", "acc", "tool_calls", "odd"]), st.text() | st.floats())

@@ -1,11 +1,11 @@
-"""The rules behind :func:`recipe.retool.report.findings.findings`: one small function for each question."""
+"""The rules behind :func:`recipe.retool.watch.findings.findings`: one small function for each question."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from recipe.retool.report import finding_limits as limit
-from recipe.retool.report.series import (
+from recipe.retool.watch import finding_limits as limit
+from recipe.retool.watch.series import (
     Metrics,
     Point,
     best_levels,

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from recipe.retool.errors import ConfigError
+from recipe.retool.records.files import dump_bytes
+from recipe.retool.records.folders import find_run
 from recipe.retool.report.gather import Limits
-from recipe.retool.report.run_files import dump_bytes
-from recipe.retool.report.runs import find_run
 from recipe.retool.report.write_report import ReportResult, write_report
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from recipe.retool.report.watch_figures import Figures
-from recipe.retool.report.watch_source import Look
-from recipe.retool.report.watch_stages import Stage
-from recipe.retool.report.watch_words import duration
+from recipe.retool.watch.figures import Figures
+from recipe.retool.watch.source import Look
+from recipe.retool.watch.stages import Stage
+from recipe.retool.watch.words import duration
 
 QUIET_TIMES = 5.0  # a step that takes so many usual ones, and a validation, is worth a word ...
 QUIET_SECONDS = 60.0  # ... and never before a minute

@@ -6,14 +6,14 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from recipe.retool.report.findings import Finding
-from recipe.retool.report.sparkline import BLOCKS, PLAIN, sparkline
-from recipe.retool.report.watch_answers import Answered
-from recipe.retool.report.watch_figures import Figures
-from recipe.retool.report.watch_source import Look
-from recipe.retool.report.watch_stages import Stage
-from recipe.retool.report.watch_state import state_lines, title
-from recipe.retool.report.watch_words import harmless
+from recipe.retool.watch.answers import Answered
+from recipe.retool.watch.figures import Figures
+from recipe.retool.watch.findings import Finding
+from recipe.retool.watch.source import Look
+from recipe.retool.watch.sparkline import BLOCKS, PLAIN, sparkline
+from recipe.retool.watch.stages import Stage
+from recipe.retool.watch.state import state_lines, title
+from recipe.retool.watch.words import harmless
 
 _LABEL = 12  # width of the names at the left
 _DATA_SETS = 4  # of validation

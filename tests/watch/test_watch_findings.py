@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.retool.report import finding_limits as limit
-from recipe.retool.report.findings import KINDS, Finding, findings
+from recipe.retool.watch import finding_limits as limit
+from recipe.retool.watch.findings import KINDS, Finding, findings
 
 Run = dict[int, dict[str, Any]]
 LONGEST_TEXT = (

@@ -8,11 +8,11 @@ from typing import Any
 
 from recipe.retool.env.counters import COUNTERS
 from recipe.retool.evaluation.store import IDENTITY
-from recipe.retool.report.behaviour import behaviour
-from recipe.retool.report.metrics_log import LineTail
-from recipe.retool.report.runs import SAMPLES
-from recipe.retool.report.watch_pace import Pace
+from recipe.retool.records.behaviour import behaviour
+from recipe.retool.records.folders import SAMPLES
+from recipe.retool.records.metrics_log import LineTail
 from recipe.retool.reward.values import as_number
+from recipe.retool.watch.pace import Pace
 
 _KEPT = ("acc", *COUNTERS)
 

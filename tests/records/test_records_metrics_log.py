@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.retool.report.metrics_log import LineTail, MetricsTail, attempt_file
+from recipe.retool.records.metrics_log import LineTail, MetricsTail, attempt_file
 
 
 @given(st.lists(st.integers(1, 40), max_size=12))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.retool.report.sparkline import BLOCKS, PLAIN, sparkline
+from recipe.retool.watch.sparkline import BLOCKS, PLAIN, sparkline
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 FINITE = st.floats(-1e6, 1e6)

@@ -6,8 +6,8 @@ first steps call no tool, and that is all that is ended.
 
 from dataclasses import dataclass
 
-from recipe.retool.report.finding_rules import RULES, Found
-from recipe.retool.report.series import Metrics
+from recipe.retool.watch.finding_rules import RULES, Found
+from recipe.retool.watch.series import Metrics
 
 KINDS = tuple(sorted({kind for rule in RULES for kind in rule.kinds}))
 

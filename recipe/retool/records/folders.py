@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.errors import DataError
-from recipe.retool.report.metrics_log import ATTEMPTS, attempt_number
+from recipe.retool.records.metrics_log import ATTEMPTS, attempt_number
 
 METRICS = "metrics.jsonl"  # of a finished run; metrics/attempt_N.jsonl of one that is under way
 SAMPLES = "samples.jsonl"  # of an evaluation

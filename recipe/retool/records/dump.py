@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.env.transcript import SEGMENTS
-from recipe.retool.report.behaviour import CALL_SECONDS
+from recipe.retool.records.behaviour import CALL_SECONDS
 from recipe.retool.reward.values import as_number
 
 FOLDER = "counters"  # in trainer.rollout_data_dir

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from recipe.retool.evaluation.store import IDENTITY
-from recipe.retool.report.watch_words import total_in_log
+from recipe.retool.watch.words import total_in_log
 
 
 @dataclass(frozen=True)

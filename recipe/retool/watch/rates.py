@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from recipe.retool.report.behaviour import PREFIX
-from recipe.retool.report.finding_limits import FIRST_STEPS
-from recipe.retool.report.series import Metrics, series
+from recipe.retool.records.behaviour import PREFIX
+from recipe.retool.watch.finding_limits import FIRST_STEPS
+from recipe.retool.watch.series import Metrics, series
 
 
 @dataclass(frozen=True)

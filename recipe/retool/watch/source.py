@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recipe.retool.report.metrics_log import ATTEMPTS, MetricsTail, attempt_number
-from recipe.retool.report.runs import METRICS, SAMPLES
-from recipe.retool.report.watch_answers import Answered, AnswerReader
-from recipe.retool.report.watch_config import Plan, read_plan
-from recipe.retool.report.watch_pace import Pace
-from recipe.retool.report.watch_words import last_lines
+from recipe.retool.records.folders import METRICS, SAMPLES
+from recipe.retool.records.metrics_log import ATTEMPTS, MetricsTail, attempt_number
+from recipe.retool.watch.answers import Answered, AnswerReader
+from recipe.retool.watch.config import Plan, read_plan
+from recipe.retool.watch.pace import Pace
+from recipe.retool.watch.words import last_lines
 
 LOGS = ("engine.log", "merge.log", "vllm.log")
 _LOG_LINES = 8

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from recipe.retool.errors import DataError
-from recipe.retool.report.runs import SUMMARY, RunFolder
+from recipe.retool.records.folders import SUMMARY, RunFolder
 
 
 def read_summary(run: RunFolder, notes: list[str]) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import pytest
 from rich.console import Console
 
 from recipe.retool import cli
-from recipe.retool.report.watch import Watch
-from recipe.retool.report.watch_pace import Pace
+from recipe.retool.watch.cli import Watch
+from recipe.retool.watch.pace import Pace
 
 WIDTH, HEIGHT = 80, 24
 

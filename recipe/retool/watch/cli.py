@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console, Group
 from rich.live import Live
 
-from recipe.retool.report.watch_figures import Figures, figures
-from recipe.retool.report.watch_frame import draw
-from recipe.retool.report.watch_source import FolderReader, Look
-from recipe.retool.report.watch_stages import read_stages, working_folder
+from recipe.retool.watch.figures import Figures, figures
+from recipe.retool.watch.frame import draw
+from recipe.retool.watch.source import FolderReader, Look
+from recipe.retool.watch.stages import read_stages, working_folder
 
 _SLICE_SECONDS = 0.2  # how fast the view follows a window that changes its size
 _LEAST_SECONDS = 0.2

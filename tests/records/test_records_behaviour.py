@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipe.retool.env.counters import COUNTERS, new_counters
-from recipe.retool.report.behaviour import NAMES, behaviour
+from recipe.retool.records.behaviour import NAMES, behaviour
 
 
 def trajectory(seed: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipe.retool.errors import ConfigError, StageError
-from recipe.retool.report.alarm import TEXT_ENV, AlarmOptions, NoToolAlarm
+from recipe.retool.records.alarm import TEXT_ENV, AlarmOptions, NoToolAlarm
 
 SILENT = [{"tool_calls": 0.0, "tool_malformed": 2.0}, {"tool_calls": 0.0}]
 CALLING = [{"tool_calls": 0.0}, {"tool_calls": 1.0}]

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from recipe.retool.report.finding_limits import (
+from recipe.retool.reward.values import as_number
+from recipe.retool.watch.finding_limits import (
     EARLIER_STEPS,
     FIRST_STEPS,
     IN_A_ROW,
     LEAST_EARLIER,
     SAME_STRETCH,
 )
-from recipe.retool.reward.values import as_number
 
 Metrics = Mapping[int, Mapping[str, Any]]  # by step, as of read_metrics
 Point = tuple[int, float]

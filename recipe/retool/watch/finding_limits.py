@@ -1,4 +1,4 @@
-"""When a figure is worth a word: the thresholds of :mod:`recipe.retool.report.findings`, with reasons.
+"""When a figure is worth a word: the thresholds of :mod:`recipe.retool.watch.findings`, with reasons.
 
 Where no source is named the number is this recipe's choice: far enough from what healthy runs show to stay
 silent on them, near enough to speak before a night is lost.

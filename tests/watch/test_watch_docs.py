@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recipe.retool.report import finding_limits as limit
-from recipe.retool.report.findings import KINDS
+from recipe.retool.watch import finding_limits as limit
+from recipe.retool.watch.findings import KINDS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "watch.rst").read_text(encoding="utf-8")
 ROWS = dict(re.findall(r"^``(\w+)``  (.*?)(?=^``|^===)", PAGE, re.MULTILINE | re.DOTALL))

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from recipe.retool.report.findings import Finding, findings
-from recipe.retool.report.series import Metrics, series
-from recipe.retool.report.watch_rates import Rate, rates, span
 from recipe.retool.reward.values import as_number
+from recipe.retool.watch.findings import Finding, findings
+from recipe.retool.watch.rates import Rate, rates, span
+from recipe.retool.watch.series import Metrics, series
 
 _TIMING = "timing_s/"
 _STEP = "timing_s/step"
