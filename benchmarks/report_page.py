@@ -1,7 +1,7 @@
 """How long ``retool report`` takes for a large run, how large the page is, and how soon a browser shows it.
 
 A run of ``--steps`` steps and ``--trajectories`` training trajectories with counters, and eleven validations,
-is made up in a temporary folder. Each round opens the page in a fresh headless Chromium from the disk: seconds
+is made up in a temporary folder. Each round opens the page in a fresh headless Chromium: seconds
 from the start of the navigation to the first paint with content (the summary), to the load event and to the
 first chart, and the CPU seconds of the page's main thread by then, which other work on the machine does not
 stretch as much. Needs playwright and a browser:
