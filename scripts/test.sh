@@ -9,6 +9,7 @@ set -euo pipefail
 REPO="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 VENV="$(realpath -m "${RETOOL_VENV:-$REPO/.venv}")"
 bash "$REPO/scripts/setup_env.sh"
+bash "$REPO/scripts/setup_browser.sh"
 cd "$REPO"
 
 # step NAME MODULE ARGS...: run a Python module of the environment, say how long it took.

@@ -17,6 +17,7 @@ VERBS = {
     "merge": ("recipe.retool.stages.merge", "FSDP checkpoint -> Hugging Face model, checked"),
     "rl": ("recipe.retool.stages.rl", "GRPO or PPO with tool calls"),
     "evaluate": ("recipe.retool.stages.evaluate", "accuracy and tool use of one model"),
+    "report": ("recipe.retool.report.report_cli", "one HTML page about one or several runs"),
     "watch": ("recipe.retool.report.watch", "a live view of a run in the terminal"),
     "sandbox": ("recipe.retool.sandbox.cli", "serve, check or measure the code sandbox"),
     "env": ("recipe.retool.device.env_cli", "the environment variables of a device, as shell lines"),

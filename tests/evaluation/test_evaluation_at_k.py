@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.retool.evaluation.at_k import majority, pass_at_k, powers_to, standard_error
+from recipe.retool.evaluation.at_k import bootstrap_interval, majority, pass_at_k, powers_to, standard_error
 
 answers = st.lists(st.booleans(), min_size=1, max_size=8)
 votes = st.lists(st.tuples(st.sampled_from(["", "1", "2", "3"]), st.just(False)), max_size=9).map(
@@ -54,3 +54,10 @@ def test_powers_end_with_the_number_itself(n: int, expected: list[int]) -> None:
 
 def test_one_problem_has_no_standard_error() -> None:
     assert standard_error([0.5]) == 0.0
+
+
+def test_the_interval_is_that_of_the_normal_approximation() -> None:
+    low, high = bootstrap_interval([0.0, 1.0] * 200)
+    assert low == pytest.approx(0.5 - 1.96 * 0.025, abs=0.01)
+    assert high == pytest.approx(0.5 + 1.96 * 0.025, abs=0.01)
+    assert bootstrap_interval([0.0, 1.0] * 200) == (low, high)

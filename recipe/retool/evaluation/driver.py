@@ -128,7 +128,7 @@ class Driver:
             "output": played.output,
             "gts": str(problem.gold),
             **scored,
-            "num_turns": info["num_turns"],
+            "num_turns": float(info["num_turns"]),
             CALL_SECONDS: [round(seconds, 6) for seconds in played.fields.get(CALL_SECONDS) or ()],
             SEGMENTS: [list(segment) for segment in played.fields.get(SEGMENTS) or ()],
         }

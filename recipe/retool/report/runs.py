@@ -1,7 +1,7 @@
 """The folders that runs leave behind, and what is read from them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,30 +58,55 @@ def find_run(path: Path) -> RunFolder:
     )
 
 
+class LineReader:
+    """The JSON objects of a JSONL file, one at a time: a file of any size takes the memory of one line.
+
+    Attributes:
+        bad: Lines so far that are none (half-written ones, say).
+        bytes_read: Bytes so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.bad = 0
+        self.bytes_read = 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the objects in order.
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        try:
+            # In bytes, which are cut at \n alone: verl writes U+2028 and the like inside strings.
+            with self._path.open("rb") as stream:
+                for line in stream:
+                    self.bytes_read += len(line)
+                    value = _json_object(line)
+                    if value is not None:
+                        yield value
+                    elif line.strip():
+                        self.bad += 1
+        except OSError as error:
+            raise DataError(f"{self._path} cannot be read: {error.strerror or error}") from error
+
+
 def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The JSON objects of a JSONL file, and how many lines are none (half-written ones, say).
+    """The JSON objects of a JSONL file, and how many lines are none.
 
     Raises:
         DataError: The file cannot be read.
     """
+    reader = LineReader(path)
+    return list(reader), reader.bad
+
+
+def _json_object(line: bytes) -> dict[str, Any] | None:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    good, bad = [], 0
-    # Not splitlines(): it also cuts at U+2028 and the like, which verl writes inside strings.
-    for line in text.split("\n"):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError:
-            value = None
-        if isinstance(value, dict):
-            good.append(value)
-        else:
-            bad += 1
-    return good, bad
+        value = json.loads(line.decode("utf-8", errors="replace"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def read_metrics(paths: Sequence[Path]) -> tuple[dict[int, dict[str, Any]], int]:
