@@ -51,7 +51,8 @@ def majority(votes: Sequence[tuple[str, bool]]) -> float:
 def most_frequent(texts: Sequence[str]) -> list[str]:
     """The answers with the most votes, in order of appearance; an empty text is no vote."""
     counts = Counter(text for text in texts if text)
-    return [text for text, count in counts.items() if count == max(counts.values())]
+    most = max(counts.values(), default=0)
+    return [text for text, count in counts.items() if count == most]
 
 
 def powers_to(n: int) -> list[int]:
