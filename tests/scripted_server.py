@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-Reply = dict[str, Any] | int  # a choice, or the code of an error
+Reply = dict[str, Any] | int | str  # a choice, the code of an error, or the message of a refusal (400)
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Script:
     """What the server answers, and what it was asked.
 
     Attributes:
-        reply: From the request's body to a choice, or to a status code.
+        reply: From the request's body to a reply.
         asked: Bodies of all requests.
     """
 
@@ -34,6 +34,8 @@ class Script:
         body = json.loads(await request.body())
         self.asked.append(body)
         reply = self.reply(body)
+        if isinstance(reply, str):
+            return JSONResponse({"error": {"message": reply}}, status_code=400)
         if isinstance(reply, int):
             return JSONResponse({"error": {"message": f"error {reply}"}}, status_code=reply)
         choice = {"index": 0, "finish_reason": "stop", "logprobs": None, **reply}

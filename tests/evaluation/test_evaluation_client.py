@@ -34,8 +34,30 @@ def test_an_overloaded_server_is_asked_again() -> None:
     assert ask(script) == [7, 8]
 
 
-@pytest.mark.parametrize("code", [400, 401, 404])
-def test_a_refused_request_is_fatal(code: int) -> None:
+def test_a_request_that_is_too_long_does_not_end_the_others() -> None:
+    with pytest.raises(NotGenerated, match="maximum context length") as caught:
+        ask(Script(lambda body: "This model's maximum context length is 9 tokens"))
+    assert (caught.value.fatal, caught.value.too_long) == (False, True)
+
+
+def test_no_message_repeats_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    with pytest.raises(NotGenerated, match=r"wrong key \(OPENAI_API_KEY\)"):
+        ask(Script(lambda body: "wrong key sk-very-secret"))
+
+
+def test_a_proxy_does_not_swallow_requests_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert ask(Script(lambda body: TOKENS)) == [7, 8]
+    with serving(Script(lambda body: 500)) as url:
+        assert served_models(url) == ["m"]
+
+
+@pytest.mark.parametrize("code", [401, 403, 404])
+def test_a_refusal_that_holds_for_all_is_fatal(code: int) -> None:
     with pytest.raises(NotGenerated, match=f"error {code}") as caught:
         ask(Script(lambda body: code))
     assert caught.value.fatal
@@ -49,7 +71,7 @@ def test_a_server_that_keeps_failing_is_not_fatal(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_server_without_token_ids_is_told_apart() -> None:
-    with pytest.raises(NotGenerated, match="returns no token ids"):
+    with pytest.raises(NotGenerated, match=r"returns no token ids .* leave --tokenizer out"):
         ask(Script(lambda body: {"text": "a"}))
 
 

@@ -1,5 +1,8 @@
 """Answers on disk."""
 
+import resource
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipe.retool.errors import StageError
-from recipe.retool.evaluation.store import open_store
+from recipe.retool.evaluation.store import Store, open_store
 
 IDENTITY = {"seed": 0, "sampling": {"top_p": 0.7}}
 
@@ -69,3 +72,26 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
         store.samples.write_text("{oops\n")
         with pytest.raises(StageError, match="1 lines are damaged"):
             store.rows()
+
+
+@pytest.fixture
+def _little_room() -> Iterator[None]:
+    """No file of this process may grow beyond 200 bytes, as on a disk that is nearly full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.usefixtures("_little_room")
+def test_an_answer_that_does_not_fit_leaves_no_half_line(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.append(row("a"))
+    with pytest.raises(StageError, match="cannot be written: File too large"):
+        store.append(row("b", output="long" * 100))
+    store.append(row("c"))
+    assert [found["doc_id"] for found in store.rows()] == ["a", "c"]

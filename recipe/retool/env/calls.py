@@ -1,8 +1,12 @@
 """The values that pass between a model's text, an environment and its tools."""
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
+
+logger = logging.getLogger(__name__)
 
 # Why a call cannot be run; empty when it can. Each has a counter of its own (``tool_<problem>``).
 MALFORMED = "malformed"
@@ -85,6 +89,14 @@ class Session:
                 errors.append(error)
         if errors:
             raise errors[0]
+
+
+async def close_session(session: Session) -> None:
+    """End what tools hold, whatever ended the trajectory; raises nothing of the tools'."""
+    try:
+        await asyncio.shield(session.close())
+    except Exception as error:  # a sandbox that is gone holds nothing any more
+        logger.warning("a tool session could not be closed: %s", error)
 
 
 class Step(NamedTuple):

@@ -43,13 +43,16 @@ def majority(votes: Sequence[tuple[str, bool]]) -> float:
     Returns:
         1 or 0; with a tie the share of right ones among the tied; 0 when nobody voted.
     """
-    counts = Counter(text for text, _ in votes if text)
-    if not counts:
-        return 0.0
-    most = max(counts.values())
+    tied = most_frequent([text for text, _ in votes])
     right = {text for text, correct in votes if correct}
-    tied = [text for text, count in counts.items() if count == most]
-    return sum(text in right for text in tied) / len(tied)
+    return sum(text in right for text in tied) / len(tied) if tied else 0.0
+
+
+def most_frequent(texts: Sequence[str]) -> list[str]:
+    """The answers with the most votes, in order of appearance; an empty text is no vote."""
+    counts = Counter(text for text in texts if text)
+    most = max(counts.values(), default=0)
+    return [text for text, count in counts.items() if count == most]
 
 
 def powers_to(n: int) -> list[int]:

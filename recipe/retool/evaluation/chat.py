@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recipe.retool.env.base import Message, ToolEnv
-from recipe.retool.env.calls import NOT_RUN, Session, Tools
+from recipe.retool.env.calls import NOT_RUN, Session, Tools, close_session
 from recipe.retool.env.episode import Episode
 from recipe.retool.env.hermes import CLOSE, OPEN
 from recipe.retool.env.settings import Budget
 from recipe.retool.env.transcript import MODEL, SEGMENTS, TOOL
-from recipe.retool.evaluation.client import Client, Generated
+from recipe.retool.evaluation.client import Client, Generated, NotGenerated
 from recipe.retool.evaluation.driver import Played
 from recipe.retool.evaluation.problems import Problem
 from recipe.retool.records.behaviour import CALL_SECONDS
@@ -60,7 +60,7 @@ class ChatPlayer:
         try:
             parts = await self._turns(*announced, episode, seed)
         finally:
-            await episode.session.close()
+            await close_session(episode.session)
         fields = {
             **episode.counters,
             "num_turns": 1 + len(parts),
@@ -82,7 +82,13 @@ class ChatPlayer:
         parts: list[tuple[int, str]] = []
         while True:
             sampling = {**self._sampling, "seed": seed + len(parts)}
-            made = await self._client.chat(messages, sampling, schemas)
+            try:
+                made = await self._client.chat(messages, sampling, schemas)
+            except NotGenerated as error:
+                if not (parts and error.too_long):
+                    raise
+                episode.end_by("tokens")  # the dialogue has outgrown the server's context
+                return parts
             text = self._text(made)
             parts.append((MODEL, text))
             calls = self._env.extract_tool_calls(text)
@@ -99,14 +105,16 @@ class ChatPlayer:
             results = await self._env.run_calls(text, calls, episode)
             texts = [result.text for result in results]
             parts.append((TOOL, self._env.format_tool_response(texts)))
+            if episode.seconds_left() == 0:
+                episode.end_by("seconds")
+                return parts
             messages = [*messages, *self._answers(made, text, texts)]
 
     def _text(self, made: Generated) -> str:
         """What the model wrote, with the calls and the stop string that servers take out of it."""
         text = str(made.message.get("content") or "")
-        for call in made.message.get("tool_calls") or ():
-            function = call.get("function") or {}
-            name, arguments = json.dumps(str(function.get("name", ""))), function.get("arguments") or "{}"
+        for call in _parsed_calls(made):
+            name, arguments = json.dumps(call["function"]["name"]), call["function"]["arguments"]
             text += f'\n{OPEN}\n{{"name": {name}, "arguments": {arguments}}}\n{CLOSE}'
         closing = [stop for stop in self._env.stop if stop.startswith("</")]
         if made.finish_reason == "stop":
@@ -114,13 +122,27 @@ class ChatPlayer:
         return text
 
     def _answers(self, made: Generated, text: str, texts: Sequence[str]) -> list[Message]:
-        called = made.message.get("tool_calls") or []
-        if called:
-            ids = [str(call.get("id", "")) for call in called]
+        """The turn and its results: in turns of role tool if each is that of a call the server can read."""
+        said, called = str(made.message.get("content") or ""), _parsed_calls(made)
+        calls = self._env.extract_tool_calls(text)
+        own = not self._env.extract_tool_calls(said) and not any(call.problem for call in calls)
+        if called and own and len(called) == len(texts):
             turns = [
-                {"role": "tool", "tool_call_id": name, "content": answer}
-                for name, answer in zip(ids, texts, strict=False)
+                {"role": "tool", "tool_call_id": call["id"], "content": answer}
+                for call, answer in zip(called, texts, strict=True)
             ]
-            return [{**made.message, "content": made.message.get("content") or ""}, *turns]
+            return [{"role": "assistant", "content": said, "tool_calls": called}, *turns]
         answer = self._env.format_tool_response(texts)
         return [{"role": "assistant", "content": text}, {"role": "user", "content": answer}]
+
+
+def _parsed_calls(made: Generated) -> list[dict[str, Any]]:
+    """The calls that the server has parsed, with arguments as text; some servers decode those."""
+    calls = []
+    for call in made.message.get("tool_calls") or ():
+        function = call.get("function") or {}
+        given = function.get("arguments") or "{}"
+        text = given if isinstance(given, str) else json.dumps(given)
+        named = {"name": str(function.get("name", "")), "arguments": text}
+        calls.append({"id": str(call.get("id", "")), "type": "function", "function": named})
+    return calls

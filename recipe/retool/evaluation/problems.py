@@ -73,12 +73,20 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         if name not in rows[0]:
             raise DataError(f"{path}: no column {name!r}; write it with `retool data eval`")
     for number, row in enumerate(rows):
-        if not row["prompt"] or "ground_truth" not in (row["reward_model"] or {}):
-            raise DataError(f"{path}: row {number}: prompt and reward_model.ground_truth must not be empty")
+        if not _is_dialogue(row["prompt"]):
+            raise DataError(f"{path}: row {number}: prompt must be a list of messages with role and content")
+        gold = row["reward_model"]
+        if not isinstance(gold, Mapping) or gold.get("ground_truth") is None:
+            raise DataError(f"{path}: row {number}: no reward_model.ground_truth")
         row["raw_prompt"] = row["prompt"]
         row["extra_info"] = row.get("extra_info") or {}
         row["tools_kwargs"] = row["extra_info"].get("tools_kwargs") or {}
     return rows
+
+
+def _is_dialogue(prompt: Any) -> bool:
+    messages = prompt if isinstance(prompt, list) else []
+    return bool(messages) and all(isinstance(m, Mapping) and {"role", "content"} <= set(m) for m in messages)
 
 
 def file_hash(paths: Iterable[str | Path]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from recipe.retool.evaluation.at_k import most_frequent
 from recipe.retool.evaluation.figures import EvalSummary, Row, by_problem, right, summarise, summarise_by
 from recipe.retool.records.behaviour import behaviour
 from recipe.retool.records.folders import SUMMARY
@@ -81,13 +82,12 @@ def problem_table(rows: Sequence[Row]) -> str:
     )
     for name, group in by_problem(rows).items():
         first = group[0]
-        preds = [str(row.get("pred", "")) for row in group]
         calls = fmean(row["tool_calls"] for row in group)
         tokens = fmean(row["response_tokens"] for row in group)
         writer.writerow(
             [
                 *(first["data_source"], name, first["gts"], len(group), right(group)),
-                *(f"{right(group) / len(group):.4f}", max(preds, key=preds.count)),
+                *(f"{right(group) / len(group):.4f}", _favourite(group)),
                 *(f"{calls:.2f}", f"{tokens:.0f}"),
             ]
         )
@@ -129,15 +129,19 @@ def _printed_problems(rows: Sequence[Row]) -> Table:
     for header in ("question", "gold", "right", "most frequent", "calls"):
         table.add_column(header, justify="left" if header == "question" else "right", overflow="ellipsis")
     for group in by_problem(rows).values():
-        preds = [str(row.get("pred", "")) for row in group]
         table.add_row(
             _question(str(group[0]["input"])),
             str(group[0]["gts"]),
             f"{right(group)}/{len(group)}",
-            max(preds, key=preds.count)[:24],
+            _favourite(group)[:24],
             f"{fmean(row['tool_calls'] for row in group):.1f}",
         )
     return table
+
+
+def _favourite(group: Sequence[Row]) -> str:
+    """The most frequent answer; the first of tied ones, and nothing where none was given."""
+    return next(iter(most_frequent([str(row.get("pred", "")) for row in group])), "")
 
 
 def _question(prompt: str) -> str:

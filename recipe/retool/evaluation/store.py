@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,22 @@ class Store:
         return rows
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Write one answer; it is in the file when this returns."""
+        """Write one answer; it is in the file when this returns.
+
+        Raises:
+            StageError: It cannot be written (a full disk, say); nothing of it is left.
+        """
         line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
-        with self.samples.open("ab") as stream:
-            stream.write(line.encode("utf-8", errors="replace"))
+        try:
+            with self.samples.open("ab", buffering=0) as stream:
+                end = stream.seek(0, os.SEEK_END)
+                try:
+                    _write_all(stream, line.encode("utf-8", errors="replace"))
+                except OSError:
+                    stream.truncate(end)  # a line after a half one would make both unreadable
+                    raise
+        except OSError as error:
+            raise StageError(f"{self.samples} cannot be written: {error.strerror or error}") from error
 
     def note(self, **facts: Any) -> None:
         """Add facts, such as the number of answers, to ``evaluation.json``."""
@@ -98,6 +111,13 @@ def open_store(folder: Path, identity: Mapping[str, Any]) -> Iterator[Store]:
         _mend(store.samples)
         store.note(identity=identity)
         yield store
+
+
+def _write_all(stream: RawIOBase, data: bytes) -> None:
+    """Also when a disk that is nearly full takes a part first."""
+    written = 0
+    while written < len(data):
+        written += stream.write(data[written:]) or 0
 
 
 def _check(store: Store, identity: Mapping[str, Any]) -> None:

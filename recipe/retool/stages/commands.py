@@ -14,7 +14,7 @@ from recipe.retool.sandbox.wire import TOKEN_VARIABLE
 from recipe.retool.stages.choices import choices_of
 
 _OWN_VARIABLES = ("RETOOL_", "VERL_", "VLLM_", "TOKENIZERS_")
-_SECRETS = (TOKEN_VARIABLE,)  # the line is printed, and kept in the run folder
+_SECRETS = (TOKEN_VARIABLE, "VLLM_API_KEY")  # the line is printed, and kept in the run folder
 
 
 @dataclass(frozen=True)

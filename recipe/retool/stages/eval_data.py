@@ -19,10 +19,16 @@ def evaluation_files(given: Sequence[str], folder: Path) -> list[str]:
         folder: Where the rows of registered sets are written.
 
     Raises:
-        ConfigError: A word is none of these.
+        ConfigError: A word is none of these, or two of them are one set.
         DataError: A set cannot be read.
     """
-    return [_file(word, folder) for word in given]
+    files: list[str] = []
+    for word in given:
+        file = _file(word, folder)
+        if file in files:
+            raise ConfigError(f"--data {word}: this set is named twice")
+        files.append(file)
+    return files
 
 
 def _file(word: str, folder: Path) -> str:
@@ -35,7 +41,10 @@ def _file(word: str, folder: Path) -> str:
     except DataError:
         use = _USE % ", ".join(known_names("eval"))
         raise ConfigError(f"--data {word}: no such file or set; give {use}") from None
-    return str(_converted(source, location or _on_the_hub(source), folder))
+    target = folder / f"{source.name}.parquet"
+    if location or not target.is_file():  # a resumed evaluation keeps what it had from the hub
+        _convert(source, location or _on_the_hub(source), target)
+    return str(target)
 
 
 def _on_the_hub(source: Source) -> str:
@@ -46,9 +55,6 @@ def _on_the_hub(source: Source) -> str:
     return source.hub_ids[0]
 
 
-def _converted(source: Source, location: str, folder: Path) -> Path:
-    target = folder / f"{source.name}.parquet"
-    if not target.is_file():  # a resumed evaluation keeps its rows
-        folder.mkdir(parents=True, exist_ok=True)
-        say(write_problems([(location, source)], target, source.kind).render().rstrip())
-    return target
+def _convert(source: Source, location: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    say(write_problems([(location, source)], target, source.kind).render().rstrip())

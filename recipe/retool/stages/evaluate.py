@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from recipe.retool.errors import StageError
+from recipe.retool.errors import ConfigError, StageError
 from recipe.retool.evaluation.figures import EvalSummary
 from recipe.retool.evaluation.problems import file_hash
 from recipe.retool.evaluation.results import render, write_results
@@ -33,6 +33,7 @@ from recipe.retool.stages.versions import versions
 
 _ROLLOUT = "actor_rollout_ref.rollout"
 _MOST_AT_ONCE = 256
+_SELECTING = ("val_max_samples", "filter_overlong_prompts", "shuffle", "seed", "apply_chat_template_kwargs")
 _VLLMS_OWN = {"top_k": -1, "repetition_penalty": 1.0}  # what servers may not know, and values without effect
 
 
@@ -77,6 +78,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the answers (default: %(default)s)")
     parser.add_argument("--concurrency", type=int, default=0, help="trajectories at a time")
     args = engine_arguments("evaluate", argv, parser)
+    if args.concurrency < 0:
+        raise ConfigError(f"--concurrency {args.concurrency}: must be 1 or more; 0 takes that of the config")
     wish = Evaluation(
         args.model,
         tuple(args.data),
@@ -125,6 +128,7 @@ def _words(model: EvalModel, files: Sequence[str], overrides: Sequence[str]) -> 
         f"data.train_files=[{listed}]",
         f"data.val_files=[{listed}]",
         "trainer.val_only=True",
+        "data.shuffle=False",  # val_max_samples would draw other problems in each run
         *([assign("actor_rollout_ref.model.path", model.tokenizer)] if model.tokenizer else []),
         *overrides,
     ]
@@ -171,15 +175,18 @@ def _sampling(values: dict[str, Any]) -> dict[str, Any]:
 
 def _identity(wish: Evaluation, model: EvalModel, files: list[str], values: dict[str, Any]) -> dict[str, Any]:
     """What all answers in one folder share; more answers a problem may be asked for later."""
-    turns = look_up(values, f"{_ROLLOUT}.multi_turn")
+    turns, data = look_up(values, f"{_ROLLOUT}.multi_turn"), values["data"]
+    reward = values.get("reward", values)["custom_reward_function"]  # at the top in verl 0.6
     return {
         "model": dict(model.identity),
-        "api": "tokens" if model.tokenizer else "chat",
+        "tokenizer": model.tokenizer,  # empty: chat messages
         "data": file_hash(files),
         "sampling": _sampling(values),
         "seed": wish.seed,
         "retool": values["retool"],
-        "lengths": [values["data"]["max_prompt_length"], values["data"]["max_response_length"]],
+        "reward": {key: reward.get(key) for key in ("name", "reward_kwargs")},
+        "problems": {key: data.get(key) for key in _SELECTING},
+        "lengths": [data["max_prompt_length"], data["max_response_length"]],
         "turns": [turns["max_assistant_turns"], turns["max_user_turns"]],
         "tools": file_hash([turns["tool_config_path"]]),
     }
@@ -188,7 +195,7 @@ def _identity(wish: Evaluation, model: EvalModel, files: list[str], values: dict
 def _complete(store: Store, samples: int) -> bool:
     facts = store.facts()
     wanted = facts.get("problems", 0) * samples
-    return bool(wanted) and len(store.done()) >= wanted
+    return bool(wanted) and sum(sample < samples for _, sample in store.done()) >= wanted
 
 
 def _generate(

@@ -20,6 +20,9 @@ from recipe.retool.stages.progress import say
 SERVED_NAME = "model"
 _ROLLOUT = "actor_rollout_ref.rollout"
 _TELL_SECONDS = 30.0
+_SERVER_KEY = "VLLM_API_KEY"  # a server that has it refuses requests without it; ours is for this host alone
+# A proxy of the environment must not swallow calls to this machine.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @contextmanager
@@ -37,8 +40,9 @@ def served(model: str, values: dict[str, Any], overrides: list[str], log: Path) 
     """
     port = _free_port()
     command = serve_command(model, values, overrides, port)
+    env = {name: value for name, value in command.env.items() if name != _SERVER_KEY}
     say(f"  starting vLLM for {model} (log: {log})")
-    with started("vLLM", command.argv, command.env, log) as engine:
+    with started("vLLM", command.argv, env, log) as engine:
         _wait_until_healthy(engine, port, log)
         try:
             yield f"http://127.0.0.1:{port}/v1"
@@ -62,6 +66,7 @@ def serve_command(model: str, values: dict[str, Any], overrides: list[str], port
     ):
         value = look_up(values, f"{_ROLLOUT}.{key}")
         words += [flag, str(value)] if value is not None else []
+    words += ["--generation-config", "vllm"]  # not the model's own: requests say all, as in training
     longest = _longest(values)
     batched = look_up(values, f"{_ROLLOUT}.max_num_batched_tokens") or 0
     words += ["--max-model-len", str(longest), "--max-num-batched-tokens", str(max(batched, longest))]
@@ -98,7 +103,7 @@ def _ended(engine: subprocess.Popen[bytes], log: Path, when: str) -> StageError:
 
 def _healthy(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+        with _DIRECT.open(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -7,8 +7,6 @@ with a flag of their own; no turn exceeds the response length; counters for rewa
 by a tool earns nothing.
 """
 
-import asyncio
-import logging
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -16,12 +14,10 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.experimental.agent_loop.tool_agent_loop import ToolAgentLoop
 from verl.utils.rollout_trace import rollout_trace_op
 
-from recipe.retool.env.calls import Session
+from recipe.retool.env.calls import Session, close_session
 from recipe.retool.env.episode import Episode
 from recipe.retool.verl_ext.trajectory import Trajectory
 from recipe.retool.verl_ext.workshop import Workshop
-
-logger = logging.getLogger(__name__)
 
 
 class ReToolAgentLoop(ToolAgentLoop):
@@ -51,7 +47,7 @@ class ReToolAgentLoop(ToolAgentLoop):
         try:
             await trajectory.play(list(kwargs["raw_prompt"]), schemas)
         finally:
-            await _close(episode.session)
+            await close_session(episode.session)
         return trajectory.output()
 
     def _shop(self) -> Workshop:
@@ -59,11 +55,3 @@ class ReToolAgentLoop(ToolAgentLoop):
         if shop is None or shop.config is not self.config:
             shop = ReToolAgentLoop._workshop = Workshop.of(self)
         return shop
-
-
-async def _close(session: Session) -> None:
-    """End what tools hold, whatever ended the trajectory."""
-    try:
-        await asyncio.shield(session.close())
-    except Exception as error:  # a sandbox that is gone holds nothing any more
-        logger.warning("a tool session could not be closed: %s", error)
