@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -97,6 +97,15 @@ async def close_session(session: Session) -> None:
         await asyncio.shield(session.close())
     except Exception as error:  # a sandbox that is gone holds nothing any more
         logger.warning("a tool session could not be closed: %s", error)
+
+
+def chosen_names(extra_info: Mapping[str, Any] | None, known: Iterable[str]) -> list[str]:
+    """Names of the tools of one row (``extra_info.tool_selection``, as in verl's own loop); all without one."""
+    wanted = (extra_info or {}).get("tool_selection")
+    if wanted is None or len(wanted) == 0:
+        return list(known)
+    there = set(known)
+    return [name for name in ([wanted] if isinstance(wanted, str) else wanted) if name in there]
 
 
 class Step(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recipe.retool.env.base import Message, ToolEnv
-from recipe.retool.env.calls import NOT_RUN, Session, Tools, close_session
+from recipe.retool.env.calls import NOT_RUN, Session, Tools, chosen_names, close_session
 from recipe.retool.env.episode import Episode
 from recipe.retool.env.hermes import CLOSE, OPEN
 from recipe.retool.env.settings import Budget
@@ -50,8 +50,8 @@ class ChatPlayer:
 
     async def play(self, problem: Problem, seed: int) -> Played:
         """One trajectory; NotGenerated when the server gives no answer."""
-        wanted = (problem.row.get("extra_info") or {}).get("tool_selection") or list(self._tools)
-        tools = {name: self._tools[name] for name in wanted if name in self._tools}
+        names = chosen_names(problem.row.get("extra_info"), self._tools)
+        tools = {name: self._tools[name] for name in names}
         given = problem.row.get("tools_kwargs") or {}
         episode = Episode(tools, self._budget, Session(f"{problem.doc_id}-{seed}", given=given))
         announced = self._env.announce(

@@ -23,7 +23,7 @@ from recipe.retool.stages.eval_model import EvalModel, resolve_model
 from recipe.retool.stages.evaluate_progress import EvalProgress
 from recipe.retool.stages.numbers import look_up, whole
 from recipe.retool.stages.preflight import before_composing, check_rl, check_served
-from recipe.retool.stages.process import run_engine
+from recipe.retool.stages.process import Watch, run_engine
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.rl import SANDBOX_VARIABLE, rl_parser
 from recipe.retool.stages.sandbox_watch import working_sandbox
@@ -214,13 +214,15 @@ def _generate(
         check_tools(values, sandbox.url)
         extra = {SANDBOX_VARIABLE: sandbox.url}
         if model.url:
-            _ask(store, words, job, extra, sandbox)
+            _ask(store, words, job, extra, [sandbox])
             return
-        with served(model.path, values, words, store.folder / "vllm.log") as address:
-            _ask(store, words, {**job, "url": address}, extra, sandbox)
+        with served(model.path, values, words, store.folder / "vllm.log") as (address, alive):
+            _ask(store, words, {**job, "url": address}, extra, [sandbox, alive])
 
 
-def _ask(store: Store, words: list[str], job: dict[str, Any], extra: Mapping[str, str], sandbox: Any) -> None:
+def _ask(
+    store: Store, words: list[str], job: dict[str, Any], extra: Mapping[str, str], watches: Sequence[Watch]
+) -> None:
     store.note(answers=None)  # of an earlier run, which may have asked for fewer
     (store.folder / "job.json").write_text(json.dumps(job, indent=2))
     argv = [sys.executable, "-m", "recipe.retool.verl_ext.evaluate_main", str(store.folder)]
@@ -228,8 +230,8 @@ def _ask(store: Store, words: list[str], job: dict[str, Any], extra: Mapping[str
     with EvalProgress(store) as progress:
 
         def watch() -> None:
-            progress()
-            sandbox()
+            for look in (progress, *watches):
+                look()
 
         run_engine("evaluation", command.argv, command.env, store.folder / "engine.log", watch)
 

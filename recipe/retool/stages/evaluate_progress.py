@@ -68,7 +68,9 @@ class EvalProgress:
     def _draw(self, total: int) -> None:
         if self._task is None:
             self._task = self._bar.add_task("", total=total, completed=self._begin[1], accuracy="")
-        self._bar.update(self._task, completed=self._answers, accuracy=f"accuracy {self._accuracy():.1%}")
+        self._bar.update(
+            self._task, completed=min(self._answers, total), accuracy=f"accuracy {self._accuracy():.1%}"
+        )
 
     def _line(self, total: int) -> str:
         seconds, made = time.monotonic() - self._begin[0], self._answers - self._begin[1]

@@ -14,7 +14,7 @@ from recipe.retool.errors import StageError
 from recipe.retool.stages.commands import EngineCommand, engine_command
 from recipe.retool.stages.engine_log import last_error
 from recipe.retool.stages.numbers import look_up
-from recipe.retool.stages.process import started
+from recipe.retool.stages.process import Watch, started
 from recipe.retool.stages.progress import say
 
 SERVED_NAME = "model"
@@ -26,8 +26,10 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @contextmanager
-def served(model: str, values: dict[str, Any], overrides: list[str], log: Path) -> Iterator[str]:
-    """The address of a server of ``model``, ready to answer.
+def served(
+    model: str, values: dict[str, Any], overrides: list[str], log: Path
+) -> Iterator[tuple[str, Watch]]:
+    """The address of a server of ``model``, ready to answer, and what raises StageError when it has ended.
 
     Args:
         model: Folder or hub name.
@@ -36,7 +38,7 @@ def served(model: str, values: dict[str, Any], overrides: list[str], log: Path) 
         log: The server's log.
 
     Raises:
-        StageError: It does not start, or ended during the block.
+        StageError: It does not start.
     """
     port = _free_port()
     command = serve_command(model, values, overrides, port)
@@ -44,12 +46,12 @@ def served(model: str, values: dict[str, Any], overrides: list[str], log: Path) 
     say(f"  starting vLLM for {model} (log: {log})")
     with started("vLLM", command.argv, env, log) as engine:
         _wait_until_healthy(engine, port, log)
-        try:
-            yield f"http://127.0.0.1:{port}/v1"
-        except StageError as error:
-            if engine.poll() is None:
-                raise
-            raise _ended(engine, log, "while it was asked") from error
+
+        def watch() -> None:
+            if engine.poll() is not None:
+                raise _ended(engine, log, "while it was asked")
+
+        yield f"http://127.0.0.1:{port}/v1", watch
 
 
 def serve_command(model: str, values: dict[str, Any], overrides: list[str], port: int) -> EngineCommand:

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from recipe.retool.env.base import ToolEnv
-from recipe.retool.env.calls import Tools
+from recipe.retool.env.calls import Tools, chosen_names
 from recipe.retool.env.guard import Guard
 from recipe.retool.env.registry import env_of
 from recipe.retool.env.settings import Budget, Masks
@@ -76,9 +76,6 @@ class Workshop:
         return self._frames[names]
 
     def chosen(self, extra_info: Mapping[str, Any] | None) -> tuple[Tools, list[Mapping[str, Any]]]:
-        """The tools of one row and their schemas (``extra_info.tool_selection``, as in verl's own loop)."""
-        wanted = (extra_info or {}).get("tool_selection")
-        if wanted is None or len(wanted) == 0:
-            wanted = list(self.tools)
-        names = [name for name in ([wanted] if isinstance(wanted, str) else wanted) if name in self.tools]
+        """The tools of one row and their schemas."""
+        names = chosen_names(extra_info, self.tools)
         return {name: self.tools[name] for name in names}, [self.schemas[name] for name in names]
