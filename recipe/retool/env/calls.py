@@ -100,7 +100,7 @@ async def close_session(session: Session) -> None:
 
 
 def chosen_names(extra_info: Mapping[str, Any] | None, known: Iterable[str]) -> list[str]:
-    """Names of the tools of one row (``extra_info.tool_selection``, as in verl's own loop); all without one."""
+    """Names of the tools of one row (``extra_info.tool_selection``, as in verl's loop); all without one."""
     wanted = (extra_info or {}).get("tool_selection")
     if wanted is None or len(wanted) == 0:
         return list(known)

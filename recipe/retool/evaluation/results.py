@@ -1,7 +1,7 @@
 """What an evaluation leaves beside its answers: ``summary.json`` and ``problems.csv``.
 
-The names at the top of the summary (``results``, ``n-samples``, ``config``, ``versions``, ``git_hash``, ``date``)
-are those of lm-evaluation-harness's results file; the metrics have names of their own.
+The names at the top of the summary (``results``, ``n-samples``, ``config``, ``versions``, ``git_hash``,
+``date``) are those of lm-evaluation-harness's results file; the metrics have names of their own.
 """
 
 import csv

@@ -230,7 +230,8 @@ def _ask(
     with EvalProgress(store) as progress:
 
         def watch() -> None:
-            for look in (progress, *watches):
+            progress()
+            for look in watches:
                 look()
 
         run_engine("evaluation", command.argv, command.env, store.folder / "engine.log", watch)
