@@ -21,8 +21,9 @@ from recipe.retool.evaluation.results import problem_table, render
 from recipe.retool.stages import eval_model
 from recipe.retool.stages.compose import compose_config
 from recipe.retool.stages.eval_data import evaluation_files
+from recipe.retool.stages.eval_job import Evaluation
 from recipe.retool.stages.eval_model import resolve_model
-from recipe.retool.stages.evaluate import Evaluation, run_evaluation
+from recipe.retool.stages.evaluate import run_evaluation
 from recipe.retool.stages.merge import MARKER
 from recipe.retool.tiny.files import TaskFiles, write_task
 

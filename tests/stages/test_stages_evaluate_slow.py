@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from recipe.retool.stages.evaluate import Evaluation, run_evaluation
+from recipe.retool.stages.eval_job import Evaluation
+from recipe.retool.stages.evaluate import run_evaluation
 from recipe.retool.stages.rl import run_rl
 from recipe.retool.tiny.files import TaskFiles, write_task
 

@@ -4,13 +4,11 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 from recipe.retool.errors import ConfigError, StageError
 from recipe.retool.evaluation.figures import EvalSummary
-from recipe.retool.evaluation.problems import file_hash
 from recipe.retool.evaluation.results import render, write_results
 from recipe.retool.evaluation.store import Store, open_store
 from recipe.retool.stages.arguments import engine_arguments
@@ -19,9 +17,9 @@ from recipe.retool.stages.commands import assign, engine_command
 from recipe.retool.stages.compose import compose_config, resolved, write_resolved
 from recipe.retool.stages.detection import check_devices, tell_detection
 from recipe.retool.stages.eval_data import evaluation_files
+from recipe.retool.stages.eval_job import Evaluation, identity_of, job_of
 from recipe.retool.stages.eval_model import EvalModel, resolve_model
-from recipe.retool.stages.evaluate_progress import EvalProgress
-from recipe.retool.stages.numbers import look_up, whole
+from recipe.retool.stages.eval_progress import EvalProgress
 from recipe.retool.stages.preflight import before_composing, check_rl, check_served
 from recipe.retool.stages.process import Watch, run_engine
 from recipe.retool.stages.progress import say
@@ -30,38 +28,6 @@ from recipe.retool.stages.sandbox_watch import working_sandbox
 from recipe.retool.stages.serve import serve_command, served
 from recipe.retool.stages.tool_checks import check_tools
 from recipe.retool.stages.versions import versions
-
-_ROLLOUT = "actor_rollout_ref.rollout"
-_MOST_AT_ONCE = 256
-_SELECTING = ("val_max_samples", "filter_overlong_prompts", "shuffle", "seed", "apply_chat_template_kwargs")
-_VLLMS_OWN = {"top_k": -1, "repetition_penalty": 1.0}  # what servers may not know, and values without effect
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What to evaluate.
-
-    Attributes:
-        model: Hugging Face folder, FSDP checkpoint, hub name, or address of an OpenAI-compatible server.
-        data: Parquet files, registered sets, or ``SET=PATH``.
-        folder: Where the answers go.
-        overrides: Hydra overrides of configs/retool_ppo.yaml.
-        sandbox_url: Running sandboxes; None takes RETOOL_SANDBOX_URL, or starts one.
-        tokenizer: Of a model on a server, for token ids in and out.
-        model_name: Name of the model on a server that has several.
-        seed: Seed of the answers.
-        concurrency: Trajectories at a time; 0 takes what the config gives the engine.
-    """
-
-    model: str
-    data: tuple[str, ...]
-    folder: Path
-    overrides: tuple[str, ...] = ()
-    sandbox_url: str | None = None
-    tokenizer: str = ""
-    model_name: str = ""
-    seed: int = 0
-    concurrency: int = 0
 
 
 def main(argv: list[str]) -> int:
@@ -111,15 +77,15 @@ def run_evaluation(wish: Evaluation, dry_run: bool = False) -> EvalSummary | Non
     words = _words(model, files, overrides)
     values, config = _checked(words, overrides, model)
     check_devices(choices_of(overrides).device, values, detection, dry_run or bool(model.url))
-    job = _job(wish, model, files, values)
+    job = job_of(wish, model, files, values)
     if dry_run:
         _tell(model, job, values, words)
         return None
-    with open_store(folder, _identity(wish, model, files, values)) as store:
+    with open_store(folder, identity_of(wish, model, files, values)) as store:
         write_resolved(config, folder / "config.yaml")
         if not _complete(store, job["samples"]):
             _generate(wish, store, model, values, words, job)
-        return _finish(store, wish, values)
+        return _finish(store, wish, values, job["samples"])
 
 
 def _words(model: EvalModel, files: Sequence[str], overrides: Sequence[str]) -> list[str]:
@@ -145,51 +111,6 @@ def _checked(words: list[str], overrides: Sequence[str], model: EvalModel) -> tu
     else:
         check_served(chosen, values)
     return values, config
-
-
-def _job(wish: Evaluation, model: EvalModel, files: list[str], values: dict[str, Any]) -> dict[str, Any]:
-    """``job.json`` (verl_ext/evaluate_main.py); the address of a server of our own comes later."""
-    sampling = _sampling(values)
-    if not model.tokenizer:
-        sampling = {key: value for key, value in sampling.items() if _VLLMS_OWN.get(key) != value}
-        sampling["max_tokens"] = whole(values, "data.max_response_length")
-    at_once = look_up(values, f"{_ROLLOUT}.max_num_seqs") or _MOST_AT_ONCE
-    return {
-        "url": model.url,
-        "model": model.served_name,
-        "tokenizer": model.tokenizer,
-        "files": files,
-        "samples": whole(values, f"{_ROLLOUT}.val_kwargs.n"),
-        "seed": wish.seed,
-        "concurrency": wish.concurrency or min(int(at_once), _MOST_AT_ONCE),
-        "sampling": sampling,
-    }
-
-
-def _sampling(values: dict[str, Any]) -> dict[str, Any]:
-    """What verl's validation samples with (verl/trainer/ppo/v1/agent_loop_tq.py)."""
-    wanted = look_up(values, f"{_ROLLOUT}.val_kwargs")
-    keys = ("temperature", "top_p", "top_k")
-    return {**{key: wanted[key] for key in keys}, "repetition_penalty": 1.0}
-
-
-def _identity(wish: Evaluation, model: EvalModel, files: list[str], values: dict[str, Any]) -> dict[str, Any]:
-    """What all answers in one folder share; more answers a problem may be asked for later."""
-    turns, data = look_up(values, f"{_ROLLOUT}.multi_turn"), values["data"]
-    reward = values.get("reward", values)["custom_reward_function"]  # at the top in verl 0.6
-    return {
-        "model": dict(model.identity),
-        "tokenizer": model.tokenizer,  # empty: chat messages
-        "data": file_hash(files),
-        "sampling": _sampling(values),
-        "seed": wish.seed,
-        "retool": values["retool"],
-        "reward": {key: reward.get(key) for key in ("name", "reward_kwargs")},
-        "problems": {key: data.get(key) for key in _SELECTING},
-        "lengths": [data["max_prompt_length"], data["max_response_length"]],
-        "turns": [turns["max_assistant_turns"], turns["max_user_turns"]],
-        "tools": file_hash([turns["tool_config_path"]]),
-    }
 
 
 def _complete(store: Store, samples: int) -> bool:
@@ -237,13 +158,11 @@ def _ask(
         run_engine("evaluation", command.argv, command.env, store.folder / "engine.log", watch)
 
 
-def _finish(store: Store, wish: Evaluation, values: dict[str, Any]) -> EvalSummary:
-    samples = whole(values, f"{_ROLLOUT}.val_kwargs.n")
+def _finish(store: Store, wish: Evaluation, values: dict[str, Any], samples: int) -> EvalSummary:
     rows = [row for row in store.rows() if row["sample"] < samples]
     if not rows:
         raise StageError(f"no answer came; see {store.folder / 'engine.log'}")
-    record = {**asdict(wish), "folder": str(store.folder), **store.facts()}
-    record["config"] = values
+    record = {**asdict(wish), "folder": str(store.folder), **store.facts(), "config": values}
     summary = write_results(store.folder, rows, record, versions())
     say(render(rows))
     say(f"answers, problem by problem, summary: {store.folder}")

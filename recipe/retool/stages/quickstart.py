@@ -12,7 +12,8 @@ from recipe.retool.evaluation.figures import EvalSummary, summarise, summarise_b
 from recipe.retool.records.trajectories import read_trajectories
 from recipe.retool.report.write_report import write_report
 from recipe.retool.stages.commands import assign
-from recipe.retool.stages.evaluate import Evaluation, run_evaluation
+from recipe.retool.stages.eval_job import Evaluation
+from recipe.retool.stages.evaluate import run_evaluation
 from recipe.retool.stages.ledger import Ledger, open_ledger
 from recipe.retool.stages.merge import run_merge
 from recipe.retool.stages.progress import say
