@@ -209,6 +209,16 @@ def test_an_evaluation_of_a_server_end_to_end_and_again(finished: Finished) -> N
     assert summary["results"]["retool/arithmetic"]["avg@2"] == finished.summary.accuracy
 
 
+def test_problems_that_are_left_out_are_counted(
+    finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*finished.wish.overrides, "data.max_prompt_length=39")
+    summary = run_evaluation(replace(finished.wish, folder=tmp_path, overrides=words))
+    assert summary is not None
+    assert 0 < summary.problems < 8
+    assert f"{8 - summary.problems} problems left out" in capsys.readouterr().out
+
+
 def test_fewer_answers_of_a_half_finished_evaluation_are_asked_for_all_problems(
     finished: Finished, tmp_path: Path
 ) -> None:

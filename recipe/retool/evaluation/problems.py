@@ -89,6 +89,11 @@ def _is_dialogue(prompt: Any) -> bool:
     return bool(messages) and all(isinstance(m, Mapping) and {"role", "content"} <= set(m) for m in messages)
 
 
+def count_rows(paths: Iterable[str | Path]) -> int:
+    """Rows of parquet files together."""
+    return sum(pq.read_metadata(Path(path).expanduser()).num_rows for path in paths)
+
+
 def file_hash(paths: Iterable[str | Path]) -> str:
     """SHA-256 of the contents of files, in order."""
     digest = hashlib.sha256()

@@ -165,6 +165,10 @@ def _finish(store: Store, wish: Evaluation, values: dict[str, Any], samples: int
     record = {**asdict(wish), "folder": str(store.folder), **store.facts(), "config": values}
     summary = write_results(store.folder, rows, record, versions())
     say(render(rows))
+    left_out = store.facts().get("left_out")
+    if left_out:
+        limit = values["data"]["max_prompt_length"]
+        say(f"{left_out} problems left out: their prompts exceed data.max_prompt_length={limit} tokens")
     say(f"answers, problem by problem, summary: {store.folder}")
     return summary
 

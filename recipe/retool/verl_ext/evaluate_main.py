@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from recipe.retool.errors import RetoolError, StageError
 from recipe.retool.evaluation.client import Client
 from recipe.retool.evaluation.driver import Driver, Player
-from recipe.retool.evaluation.problems import Problem, read_problems
+from recipe.retool.evaluation.problems import Problem, count_rows, read_problems
 from recipe.retool.evaluation.store import Store
 
 JOB = "job.json"
@@ -69,7 +69,13 @@ async def evaluate(config: Any, job: Job, store: Store) -> None:
     from verl.trainer.ppo.reward import get_custom_reward_fn
 
     problems, player = _by_tokens(config, job) if job.tokenizer else _by_messages(config, job)
-    store.note(problems=len(problems), samples=job.samples, answers=len(problems) * job.samples)
+    given, most = count_rows(job.files), config.data.get("val_max_samples", -1)
+    store.note(
+        problems=len(problems),
+        left_out=(min(given, most) if most > 0 else given) - len(problems),
+        samples=job.samples,
+        answers=len(problems) * job.samples,
+    )
     driver = Driver(player, get_custom_reward_fn(config), store, job.seed, failures=[])
     await driver.run(problems, job.samples, job.concurrency)
     if driver.failures:
