@@ -1,6 +1,7 @@
 """The agent loop of training against a real server: token in, token out."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,8 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> TaskFiles:
 
 @pytest.fixture
 def _sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # Data sets of Hugging Face replace os.environ by a copy when they filter; later tests need the real one.
+    monkeypatch.setattr(os, "environ", os.environ)
     with EmbeddedSandbox(workers=1) as running:
         monkeypatch.setenv("RETOOL_SANDBOX_URL", running.url)
         yield
