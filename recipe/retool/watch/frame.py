@@ -120,10 +120,7 @@ def _findings(console: Console, figures: Figures, room: int | None) -> list[Text
 
 def _finding(finding: Finding, newest: int) -> Text:
     present = finding.last >= newest
-    steps = (
-        f"step {finding.step}" if finding.step == finding.last else f"steps {finding.step} to {finding.last}"
-    )
-    when = f"since step {finding.step}" if present and finding.step < finding.last else steps
+    when = f"since step {finding.step}" if present and finding.step < finding.last else finding.steps
     return Text(f"! {finding.kind}, {when}: {finding.text}", style="yellow" if present else "dim")
 
 
