@@ -76,6 +76,7 @@ class RunData:
         overall: All answers of an evaluation together.
         chosen: Trajectories for the viewer.
         notes: What is missing or was skipped, one sentence each.
+        findings: What ``retool watch`` finds in the metrics, one sentence each.
     """
 
     label: str
@@ -89,6 +90,7 @@ class RunData:
     overall: Validation | None
     chosen: Chosen
     notes: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
     @property
     def steps(self) -> list[int]:

@@ -11,7 +11,7 @@
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const several = () => data.runs.length > 1;
-  const colour = (number) => css(`--c${number % 6}`);
+  const colour = (number) => css(`--c${number % 10}`);
   const faint = (hex) => `${hex}26`;
   const paint = (series) => colour(several() ? series.run : series.line);
   const partColour = (figure, line) => (line === figure.lines.length - 1 ? css("--masked-edge") : colour(line));
@@ -90,6 +90,8 @@
   const stack = (figure) =>
     figure.series.map((series) => {
       const common = { name: escaped(figure.lines[series.line]), legendgroup: `${series.line}` };
+      if (!several() && series.x.length === 1) // a line of one point cannot be seen
+        return { ...common, type: "bar", x: series.x, y: series.y, width: 0.4, marker: { color: partColour(figure, series.line) } };
       if (!several())
         return { ...common, x: series.x, y: series.y, stackgroup: "one", mode: "lines",
                  line: { width: 0.5, color: partColour(figure, series.line) }, fillcolor: `${partColour(figure, series.line)}b0` };

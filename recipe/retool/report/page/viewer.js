@@ -63,6 +63,7 @@
       el("div", {}, el("dt", {}, "score"), el("dd", {}, row.score === null ? "-" : short(row.score)))),
     el("details", { class: "prompt" }, el("summary", {}, "Prompt"), el("pre", {}, index.problems[row.problem])),
     ...found.parts.map(box),
+    found.masked ? el("p", { class: "quiet" }, "Left out of training as a whole (retool.masks): no token of it is trained on.") : "",
     found.inferred
       ? el("p", { class: "quiet" }, "Shading inferred from the text: this dump has no record of the mask.")
       : el("p", { class: "quiet" }, "Shading as recorded: the mask of each token."),
