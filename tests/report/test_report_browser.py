@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import HOSTILE, make_evaluation, make_run
+from report_runs import HOSTILE, make_evaluation, make_run, make_validation
 
 from recipe.retool.report.write_report import write_report
 
@@ -37,6 +37,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "several": [tools, text, evaluation],
         "evaluation": [evaluation],
         "step": [step],
+        "validated": [make_validation(folder / "validated"), evaluation],
         "many": [make_run(folder / f"seed_{n}", steps=2) for n in range(9)],
     }
     return {name: write_report(runs, folder / f"{name}.html").path for name, runs in sets.items()}
@@ -97,6 +98,15 @@ def test_a_single_step_has_bars(opened: Any, pages: dict[str, Path]) -> None:
     tab = opened(pages["step"])
     tab.evaluate("document.getElementById('chart-step-time').scrollIntoView()")
     tab.wait_for_selector("#chart-step-time[data-state=drawn] .point path")
+
+
+def test_an_evaluation_beside_a_single_validation_is_seen(opened: Any, pages: dict[str, Path]) -> None:
+    tab = opened(pages["validated"])
+    tab.wait_for_selector("#chart-validation-accuracy[data-state=drawn]")
+    lines = "[...document.querySelectorAll('#chart-validation-accuracy .js-line')]"
+    assert tab.evaluate(f"Math.max(...{lines}.map(one => one.getBoundingClientRect().width))") > 100
+    ticks = "[...document.querySelectorAll('#chart-validation-accuracy .xtick')].map(one => one.textContent)"
+    assert tab.evaluate(ticks) == ["0"]
 
 
 def test_nine_runs_have_nine_colours(opened: Any, pages: dict[str, Path]) -> None:

@@ -198,6 +198,15 @@ def test_a_parse_failure_rate_of_a_run_whose_calls_all_fail_is_drawn(tmp_path: P
     assert (series["x"], series["y"]) == ([4], [1.0])
 
 
+def test_an_evaluation_with_one_answer_a_problem_says_why_there_is_no_pass_at_k(tmp_path: Path) -> None:
+    run = make_evaluation(tmp_path / "run")
+    rows = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+    write_lines(run / "samples.jsonl", [one for one in rows if one["sample"] == 0])
+    figures = unpacked(written([run], tmp_path), "figures")["figures"]
+    ((_, reason),) = next(one for one in figures if one["id"] == "pass-maj")["notes"]
+    assert reason.startswith("one answer a problem")
+
+
 def test_findings_stand_at_the_top(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     with (run / "metrics/attempt_1.jsonl").open("a") as stream:

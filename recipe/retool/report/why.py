@@ -10,7 +10,7 @@ _ACTOR = "actor_rollout_ref.actor"
 
 def why(reason: str, run: RunData) -> str:
     """One sentence without the name of the run; ``reason`` is ``Figure.missing``."""
-    if not run.steps and run.overall is not None and reason not in ("tools", "attempts"):
+    if not run.steps and run.overall is not None and reason not in ("tools", "attempts", "several"):
         return "an evaluation has answers and no training steps"
     if not run.steps and run.validation and reason not in ("tools", "attempts", "several"):
         return "a validation, and no training step so far"

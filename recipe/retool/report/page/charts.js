@@ -53,7 +53,7 @@
   ];
 
   const across = (figure, series) => ({
-    ...line(figure, { ...series, x: steps, y: [series.y[0], series.y[0]] }),
+    ...line(figure, { ...series, x: margin(steps), y: [series.y[0], series.y[0]] }),
     mode: "lines",
     line: { dash: "dot", width: 2, color: paint(series) },
   });
@@ -126,7 +126,7 @@
       margin: { l: 8, r: 12, t: figure.series.every((series) => series.set === "evaluation") ? 22 : 8, b: 8 },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: css("--font"), size: 12, color: css("--ink") },
-      xaxis: named ? { ...axis(), type: "category" } : { ...axis(), range: margin(steps), tickformat: "d", nticks: 7 },
+      xaxis: named ? { ...axis(), type: "category" } : { ...axis(), range: margin(steps), tickformat: "d", ...ticks() },
       yaxis: y,
       barmode: "stack",
       hovermode: named ? "closest" : "x unified",
@@ -134,6 +134,9 @@
       legend: { orientation: "h", x: 0, y: -0.15, font: { size: 11 }, itemclick: false, itemdoubleclick: false },
     };
   };
+
+  // Left to itself an axis of a few steps has ticks between them, which read as the same number.
+  const ticks = () => (steps[1] - steps[0] < 7 ? { dtick: 1, tick0: 0 } : { nticks: 7 });
 
   const margin = ([low, high]) => {
     const pad = Math.max(0.3, (high - low) * 0.025);
