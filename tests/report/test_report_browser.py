@@ -109,6 +109,15 @@ def test_an_evaluation_beside_a_single_validation_is_seen(opened: Any, pages: di
     assert tab.evaluate(ticks) == ["0"]
 
 
+def test_links_and_runs_are_not_cut_off(opened: Any, pages: dict[str, Path]) -> None:
+    tab = opened(pages["many"])
+    for row in (".links", ".runs"):
+        inner, outer = (
+            tab.evaluate(f"document.querySelector('nav {row}').{side}Width") for side in ("scroll", "client")
+        )
+        assert inner <= outer
+
+
 def test_nine_runs_have_nine_colours(opened: Any, pages: dict[str, Path]) -> None:
     tab = opened(pages["many"])
     swatches = (

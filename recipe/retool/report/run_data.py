@@ -34,13 +34,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class Change:
-    """How many problems of two validations became better, worse or stayed as they were."""
+    """How many problems of two validations became better, worse or stayed as they were.
+
+    ``answers`` is the most answers that a problem has.
+    """
 
     better: int
     worse: int
     same_right: int
     same_wrong: int
     unmatched: int
+    answers: int = 1
 
 
 @dataclass(frozen=True)
