@@ -17,11 +17,12 @@ class EvalProgress:
 
     Args:
         store: The evaluation.
+        samples: Answers a problem that are asked for; further ones, from an earlier run, do not count.
         console: Where the bar goes; default: the terminal.
     """
 
-    def __init__(self, store: Store, console: Console | None = None) -> None:
-        self._store = store
+    def __init__(self, store: Store, samples: int, console: Console | None = None) -> None:
+        self._store, self._samples = store, samples
         self._offset = 0
         self._answers = 0
         self._right = 0.0
@@ -68,9 +69,7 @@ class EvalProgress:
     def _draw(self, total: int) -> None:
         if self._task is None:
             self._task = self._bar.add_task("", total=total, completed=self._begin[1], accuracy="")
-        self._bar.update(
-            self._task, completed=min(self._answers, total), accuracy=f"accuracy {self._accuracy():.1%}"
-        )
+        self._bar.update(self._task, completed=self._answers, accuracy=f"accuracy {self._accuracy():.1%}")
 
     def _line(self, total: int) -> str:
         seconds, made = time.monotonic() - self._begin[0], self._answers - self._begin[1]
@@ -89,5 +88,7 @@ class EvalProgress:
                 if not line.endswith(b"\n"):
                     return
                 self._offset += len(line)
-                self._answers += 1
-                self._right += float(json.loads(line)["acc"])
+                row = json.loads(line)
+                if row["sample"] < self._samples:
+                    self._answers += 1
+                    self._right += float(row["acc"])

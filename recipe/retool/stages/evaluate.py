@@ -148,7 +148,7 @@ def _ask(
     (store.folder / "job.json").write_text(json.dumps(job, indent=2))
     argv = [sys.executable, "-m", "recipe.retool.verl_ext.evaluate_main", str(store.folder)]
     command = engine_command(argv, words, extra)
-    with EvalProgress(store) as progress:
+    with EvalProgress(store, job["samples"]) as progress:
 
         def watch() -> None:
             progress()
