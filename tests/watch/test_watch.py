@@ -153,6 +153,13 @@ def test_a_resumed_run_that_validates_first_keeps_the_step_of_its_checkpoint(tmp
     assert max(look.metrics) == 4
 
 
+@pytest.mark.parametrize(
+    ("steps", "words"), [(2, "no findings yet: most need 3 steps"), (3, "no findings\n")]
+)
+def test_a_run_of_few_steps_is_not_called_healthy(tmp_path: Path, steps: int, words: str) -> None:
+    assert words in screen(running(tmp_path, steps=steps))
+
+
 def test_a_half_written_line_waits_and_a_broken_one_is_counted(tmp_path: Path) -> None:
     folder, console = running(tmp_path), Console(file=io.StringIO(), width=WIDTH)
     watch, metrics = Watch(console, folder), tmp_path / "metrics" / "attempt_1.jsonl"
