@@ -60,4 +60,6 @@ def test_the_interval_is_that_of_the_normal_approximation() -> None:
     low, high = bootstrap_interval([0.0, 1.0] * 200)
     assert low == pytest.approx(0.5 - 1.96 * 0.025, abs=0.01)
     assert high == pytest.approx(0.5 + 1.96 * 0.025, abs=0.01)
-    assert bootstrap_interval([0.0, 1.0] * 200) == (low, high)
+    assert (
+        bootstrap_interval([0.0, 1.0] * 200) == bootstrap_interval([0.0] * 200 + [1.0] * 200) == (low, high)
+    )

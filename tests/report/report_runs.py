@@ -60,6 +60,15 @@ def make_run(folder: Path, steps: int = 4, tool: bool = True, logged: bool = Tru
     return folder
 
 
+def make_validation(folder: Path) -> Path:
+    """A run that was validated and not trained."""
+    make_run(folder, steps=1)
+    for path in (*folder.glob("rollouts/**/*.jsonl"), folder / "metrics/attempt_1.jsonl"):
+        path.unlink()
+    (folder / "validation/1.jsonl").unlink()
+    return folder
+
+
 def make_evaluation(folder: Path) -> Path:
     """An evaluation: two problems of two data sets, three answers each."""
     rows = [

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import HOSTILE, make_evaluation, make_run
+from report_runs import HOSTILE, make_evaluation, make_run, make_validation
 
 from recipe.retool.report.write_report import write_report
 
@@ -27,11 +27,19 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One run; a run with tools, one without and an evaluation; an evaluation alone."""
+    """One run; a run with tools, one without and an evaluation; an evaluation; one step; nine runs."""
     folder = tmp_path_factory.mktemp("pages")
     tools, text = make_run(folder / "tools", steps=12), make_run(folder / "text", steps=5, tool=False)
     evaluation = make_evaluation(folder / "eval")
-    sets = {"one": [tools], "several": [tools, text, evaluation], "evaluation": [evaluation]}
+    step = make_run(folder / "step", steps=1)
+    sets = {
+        "one": [tools],
+        "several": [tools, text, evaluation],
+        "evaluation": [evaluation],
+        "step": [step],
+        "validated": [make_validation(folder / "validated"), evaluation],
+        "many": [make_run(folder / f"seed_{n}", steps=2) for n in range(9)],
+    }
     return {name: write_report(runs, folder / f"{name}.html").path for name, runs in sets.items()}
 
 
@@ -66,7 +74,7 @@ def count(tab: Any, selector: str) -> int:
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-@pytest.mark.parametrize("name", ["one", "several", "evaluation"])
+@pytest.mark.parametrize("name", ["one", "several", "evaluation", "step", "many"])
 def test_every_chart_is_drawn_or_noted(
     opened: Any, pages: dict[str, Path], name: str, size: dict[str, int]
 ) -> None:
@@ -84,6 +92,40 @@ def test_every_chart_is_drawn_or_noted(
         ".filter(box => !box.querySelector('.trace path, .point path')).map(box => box.id)"
     ) == []  # fmt: skip
     assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+def test_a_single_step_has_bars(opened: Any, pages: dict[str, Path]) -> None:
+    tab = opened(pages["step"])
+    tab.evaluate("document.getElementById('chart-step-time').scrollIntoView()")
+    tab.wait_for_selector("#chart-step-time[data-state=drawn] .point path")
+
+
+def test_an_evaluation_beside_a_single_validation_is_seen(opened: Any, pages: dict[str, Path]) -> None:
+    tab = opened(pages["validated"])
+    tab.wait_for_selector("#chart-validation-accuracy[data-state=drawn]")
+    lines = "[...document.querySelectorAll('#chart-validation-accuracy .js-line')]"
+    assert tab.evaluate(f"Math.max(...{lines}.map(one => one.getBoundingClientRect().width))") > 100
+    ticks = "[...document.querySelectorAll('#chart-validation-accuracy .xtick')].map(one => one.textContent)"
+    assert tab.evaluate(ticks) == ["0"]
+
+
+def test_links_and_runs_are_not_cut_off(opened: Any, pages: dict[str, Path]) -> None:
+    tab = opened(pages["many"])
+    for row in (".links", ".runs"):
+        inner, outer = (
+            tab.evaluate(f"document.querySelector('nav {row}').{side}Width") for side in ("scroll", "client")
+        )
+        assert inner <= outer
+
+
+def test_nine_runs_have_nine_colours(opened: Any, pages: dict[str, Path]) -> None:
+    tab = opened(pages["many"])
+    swatches = (
+        "[...document.querySelectorAll('h1 .swatch')].map(one => getComputedStyle(one).backgroundColor)"
+    )
+    for _ in ("light", "dark"):
+        assert len(set(tab.evaluate(swatches))) == 9
+        tab.click("#theme")
 
 
 def test_charts_are_drawn_when_they_come_into_view(opened: Any, pages: dict[str, Path]) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from recipe.retool import cli
 from recipe.retool.watch.cli import Watch
 from recipe.retool.watch.pace import Pace
+from recipe.retool.watch.source import FolderReader
 
 WIDTH, HEIGHT = 80, 24
 
@@ -139,6 +140,24 @@ def test_a_new_attempt_takes_the_place_of_the_steps_it_repeats(tmp_path: Path) -
     assert "attempt 2" in text
     assert "step 4 of 40" in text
     assert "dropped, step 4" in text
+
+
+def test_a_resumed_run_that_validates_first_keeps_the_step_of_its_checkpoint(tmp_path: Path) -> None:
+    folder = running(tmp_path)
+    reader = FolderReader(folder)
+    trained = reader.look().metrics[4]
+    checked = {"val-core/set/acc/mean@1": 0.5}
+    write(folder / "metrics" / "attempt_2.jsonl", json.dumps({"step": 4, "data": checked}) + "\n")
+    look = reader.look()
+    assert look.metrics[4] == {**trained, **checked}
+    assert max(look.metrics) == 4
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"), [(2, "no findings yet: most need 3 steps"), (3, "no findings\n")]
+)
+def test_a_run_of_few_steps_is_not_called_healthy(tmp_path: Path, steps: int, words: str) -> None:
+    assert words in screen(running(tmp_path, steps=steps))
 
 
 def test_a_half_written_line_waits_and_a_broken_one_is_counted(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ THRESHOLDS = [
     ("dropped", f"{limit.DROPPED:.0%}"),
     ("truncated", f"{limit.TRUNCATED:.0%}"),
     ("void_turns", f"{limit.VOID_TURNS:.0%}"),
+    ("validation_void", f"{limit.VALIDATION_VOID_TURNS:.0%}"),
     ("parse_failures", f"{limit.PARSE_FAILURES:.0%}"),
     ("slow_step", f"{limit.SLOW_TIMES:.0f} times"),
     ("slow_step", f"{limit.SLOW_SECONDS:.0f} s"),

@@ -25,6 +25,9 @@ def steady(steps: int, wobble: float = 0.0) -> Run:
         "retool/parse_failure_rate": 0.05,
         "retool/void_turn_rate": 0.03,
         "retool/truncated_rate": 0.1,
+        "val-aux/some/set/void_turns/mean@2": 0.05,
+        "val-aux/some/set/truncated/mean@2": 0.04,
+        "val-aux/some/set/model_turns/mean@2": 2.0,
         "retool/sandbox_unavailable_rate": 0.0,
         "retool/dropped_rate": 0.0,
         "critic/score/mean": 0.2,
@@ -80,6 +83,7 @@ FAULTS: list[tuple[str, dict[str, Any], int]] = [
     ("dropped", {"retool/dropped_rate": 0.2}, 1),
     ("truncated", {"retool/truncated_rate": 0.6}, limit.IN_A_ROW),
     ("void_turns", {"retool/void_turn_rate": 0.4}, limit.IN_A_ROW),
+    ("validation_void", {"val-aux/some/set/void_turns/mean@2": 0.5}, 1),
     ("parse_failures", {"retool/parse_failure_rate": 0.5}, limit.IN_A_ROW),
 ]
 
@@ -147,6 +151,21 @@ def test_entropy_of_the_update_stands_in_where_the_trainer_logs_no_other() -> No
         del data["actor/entropy"]
         data["actor/entropy_loss"] = 0.4 if step < 30 else 0.001
     assert [(one.kind, one.step) for one in findings(run)] == [("entropy_collapse", 30)]
+
+
+def test_the_last_turn_of_a_truncated_answer_is_no_void_one() -> None:
+    run = steady(30)
+    run[20] |= {"val-aux/some/set/void_turns/mean@2": 0.5, "val-aux/some/set/truncated/mean@2": 0.5}
+    assert findings(run) == []
+
+
+def test_a_validation_counts_until_the_next_one() -> None:
+    run = steady(30)
+    for step, data in run.items():
+        for key in [key for key in data if key.startswith("val-aux/") and step not in (10, 20)]:
+            del data[key]
+    run[20]["val-aux/some/set/void_turns/mean@2"] = 0.4
+    assert [(one.kind, one.step, one.last) for one in findings(run)] == [("validation_void", 20, 30)]
 
 
 ODD = st.one_of(

@@ -66,8 +66,11 @@ def standard_error(values: Sequence[float]) -> float:
 
 
 def bootstrap_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """95% percentile-bootstrap interval of the mean of ``values`` (problems, not samples, are drawn)."""
-    given = np.asarray(values, dtype=float)
+    """95% percentile-bootstrap interval of the mean of ``values`` (problems, not samples, are drawn).
+
+    Their order does not matter: a validation and an evaluation list the same problems differently.
+    """
+    given = np.sort(np.asarray(values, dtype=float))
     rng = np.random.default_rng(seed)
     rows = max(1, _DRAWS // len(given))
     blocks = [min(rows, _RESAMPLES - start) for start in range(0, _RESAMPLES, rows)]

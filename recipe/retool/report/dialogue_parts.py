@@ -37,8 +37,10 @@ def response_segments(row: Mapping[str, Any], environment: str) -> tuple[list[Se
     Returns:
         The segments, and whether they were inferred from the text.
     """
-    given = [segment for one in row.get(SEGMENTS) or () if (segment := _exact(one)) is not None]
-    if given:
+    listed = row.get(SEGMENTS)
+    found = [_exact(one) for one in listed] if isinstance(listed, (list, tuple)) else []
+    given = [segment for segment in found if segment is not None]
+    if given and len(given) == len(found):
         return given, False
     return list(_inferred(str(row.get("output") or ""), environment)), True
 

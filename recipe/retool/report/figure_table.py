@@ -126,7 +126,7 @@ _FAILURES = tuple(
          "tools", "", ""),
         ("timeout_rate", "Time-outs", "Calls stopped at the time limit.", "tools", "", ""),
         ("parse_failure_rate", "Parse failures",
-         "Malformed, incomplete, unknown and badly parametrised calls, of all attempts.", "tools", "", ""),
+         "Malformed, incomplete, unknown and badly parametrised calls, of all attempts.", "attempts", "", ""),
         ("truncated_rate", "Truncated", "Trajectories that a budget ended: tokens, turns, calls or seconds.",
          "counters", "", ""),
         ("void_turn_rate", "Void turns",

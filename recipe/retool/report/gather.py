@@ -18,10 +18,12 @@ from recipe.retool.report.trajectory import (
     TRAINING,
     VALIDATION,
     Trajectory,
+    is_padding,
     numbers_only,
     problem_key,
 )
 from recipe.retool.reward.values import as_number
+from recipe.retool.watch.findings import findings
 
 KINDS = 4  # right, wrong, failed code, truncated
 SCORE, TOOL_SECONDS, PASSED = "report/score", "report/tool_seconds", "report/calls_passed"
@@ -93,6 +95,7 @@ class Gatherer:
             overall=overall,
             chosen=self._choose(picks),
             notes=tuple(self._notes),
+            findings=tuple(f"{one.kind}, {one.steps}: {one.text}" for one in findings(metrics)),
         )
 
     def _strata(self, groups: int) -> int:
@@ -104,6 +107,8 @@ class Gatherer:
         rows: list[dict[str, Any]] = []
         dropped: list[dict[str, Any]] = []
         for row in self._rows(self._folder.rollouts[step]):
+            if is_padding(row):
+                continue
             whole = {**row, **counters.pop(str(row.get("uid")), {})}
             self._uncounted += "tool_calls" not in whole
             self._offer(Trajectory(TRAINING, step, whole))

@@ -74,6 +74,7 @@ def change(first: OneValidation, last: OneValidation) -> Change:
         same_right=_count(shares, lambda before, after: after == before and after > 0),
         same_wrong=_count(shares, lambda before, after: after == before and after == 0),
         unmatched=len(first.rights.keys() ^ last.rights.keys()),
+        answers=max((count for _, count in (*first.rights.values(), *last.rights.values())), default=1),
     )
 
 

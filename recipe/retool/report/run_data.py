@@ -34,13 +34,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class Change:
-    """How many problems of two validations became better, worse or stayed as they were."""
+    """How many problems of two validations became better, worse or stayed as they were.
+
+    ``answers`` is the most answers that a problem has.
+    """
 
     better: int
     worse: int
     same_right: int
     same_wrong: int
     unmatched: int
+    answers: int = 1
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class RunData:
         overall: All answers of an evaluation together.
         chosen: Trajectories for the viewer.
         notes: What is missing or was skipped, one sentence each.
+        findings: What ``retool watch`` finds in the metrics, one sentence each.
     """
 
     label: str
@@ -89,6 +94,7 @@ class RunData:
     overall: Validation | None
     chosen: Chosen
     notes: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
     @property
     def steps(self) -> list[int]:

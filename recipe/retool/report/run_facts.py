@@ -116,7 +116,7 @@ def percent(value: Any) -> str:
 def decimal(value: Any) -> str:
     """Four digits or so; a dash for None."""
     number = as_number(value)
-    return "-" if number is None else f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+    return "-" if number is None else f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def _model(run: RunData) -> str:

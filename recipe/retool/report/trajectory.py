@@ -1,5 +1,6 @@
 """One trajectory as the report reads it: texts and counters together."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from recipe.retool.reward.values import as_number
 TRAINING, VALIDATION, EVALUATION = "training", "validation", "evaluation"
 RIGHT, WRONG, FAILED, TRUNCATED, UNKNOWN = "right", "wrong", "failed code", "truncated", "not scored"
 _FAILED_CALLS = ("tool_errors", "tool_malformed", "tool_incomplete", "tool_unknown")
+_PADDING = re.compile(r"pad[0-9a-f]{32}_")
 _TEXTS = ("input", "output", "gts", SEGMENTS)
 
 
@@ -53,6 +55,11 @@ class Trajectory:
         return (self.number("truncated") or 0) > 0
 
     @property
+    def masked(self) -> bool:
+        """No token of it is trained on (``retool.masks``)."""
+        return (self.number("masked") or 0) > 0
+
+    @property
     def kind(self) -> str:
         """The one class that it is sampled under."""
         if self.truncated:
@@ -65,6 +72,11 @@ class Trajectory:
     def characters(self) -> int:
         """How much text it holds."""
         return len(self.text("input")) + len(self.text("output"))
+
+
+def is_padding(row: Mapping[str, Any]) -> bool:
+    """Whether verl put the row there to fill up a batch (``padding_utils.py``): nothing the policy wrote."""
+    return _PADDING.match(str(row.get("uid", ""))) is not None
 
 
 def numbers_only(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from recipe.retool.records.behaviour import CALL_SECONDS
 from recipe.retool.report.dialogue_parts import parts, response_segments
 from recipe.retool.report.run_data import RunData
 from recipe.retool.report.trajectory import Trajectory
+from recipe.retool.reward.values import as_number
 
 CHUNK = 50  # trajectories that are unpacked together
 _REWARD = ("reward_", "format_ok")
@@ -87,15 +88,24 @@ class ViewerData:
 
 def _dialogue(one: Trajectory, environment: str) -> dict[str, Any]:
     segments, inferred = response_segments(one.row, environment)
+    boxes = parts(segments)
+    if one.masked:  # the segments are those of the dialogue, before it was hidden as a whole
+        boxes = [{**box, "m": 0} for box in boxes]
+    seconds = one.row.get(CALL_SECONDS)
     return {
         "uid": one.text("uid"),
         "gold": one.text("gts"),
         "pred": one.text("pred"),
-        "parts": parts(segments),
+        "parts": boxes,
         "inferred": inferred,
+        "masked": one.masked,
         "reward": _numbers(one, True),
         "counters": _numbers(one, False),
-        "seconds": one.row.get(CALL_SECONDS) if isinstance(one.row.get(CALL_SECONDS), list) else [],
+        "seconds": [
+            second
+            for value in (seconds if isinstance(seconds, list) else ())
+            if (second := as_number(value)) is not None
+        ],
     }
 
 

@@ -10,8 +10,10 @@ _ACTOR = "actor_rollout_ref.actor"
 
 def why(reason: str, run: RunData) -> str:
     """One sentence without the name of the run; ``reason`` is ``Figure.missing``."""
-    if not run.steps and run.overall is not None and reason != "tools":
+    if not run.steps and run.overall is not None and reason not in ("tools", "attempts", "several"):
         return "an evaluation has answers and no training steps"
+    if not run.steps and run.validation and reason not in ("tools", "attempts", "several"):
+        return "a validation, and no training step so far"
     return _REASONS[reason](run)
 
 
@@ -28,6 +30,10 @@ def _tools(run: RunData) -> str:
         extra = " (env=text has no tools)" if run.environment == "text" else ""
         return f"no tool call was run{extra}"
     return _counters(run) if run.used_tools is None else "nothing of it was counted"
+
+
+def _attempts(run: RunData) -> str:
+    return _counters(run) if run.used_tools is None else "no tool call was attempted"
 
 
 def _counters(run: RunData) -> str:
@@ -78,6 +84,7 @@ def _mismatch(run: RunData) -> str:
 
 _REASONS: dict[str, Callable[[RunData], str]] = {
     "tools": _tools,
+    "attempts": _attempts,
     "counters": _counters,
     "metrics": _metrics,
     "validation": _validation,

@@ -85,7 +85,8 @@ def write_report(
         viewer.add(place, run)
     index = viewer.index()
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(_render(data, index, viewer), encoding="utf-8")
+    # "replace": a name of a folder or a data set may hold half of a surrogate pair, which UTF-8 cannot.
+    output.write_text(_render(data, index, viewer), encoding="utf-8", errors="replace")
     return ReportResult(
         path=output,
         bytes=output.stat().st_size,
@@ -157,6 +158,7 @@ def _head(run: RunData) -> dict[str, Any]:
         "quickstart": quickstart_rows(run),
         "evaluation": {name: asdict(one.score) for name, one in run.evaluation.items() if one.score},
         "notes": run.notes,
+        "findings": run.findings,
         "read": run.chosen.read,
     }
 

@@ -1,8 +1,9 @@
 """The rules behind :func:`recipe.retool.watch.findings.findings`: one small function for each question."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recipe.retool.watch import finding_limits as limit
 from recipe.retool.watch.series import (
@@ -29,6 +30,7 @@ _FINITE = (
 _ENTROPY = ("actor/entropy", "actor/entropy_loss")
 _MISMATCH = ("training/rollout_probs_diff_mean", "rollout_corr/k3_kl")
 _MISMATCH_TURNS = "retool/mismatch/k3_mean/"  # and the number of the turn
+_VALIDATED = re.compile(r"val-aux/(.+)/void_turns/mean@(\d+)")  # data source, answers a problem
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,31 @@ def _mismatch(metrics: Metrics) -> Iterator[Found]:
         yield from _found("mismatch", later, [value > most for _, value in later], limit.IN_A_ROW, text)
 
 
+def _validation_void_turns(metrics: Metrics) -> Iterator[Found]:
+    """What the batch hides: a policy that samples well may have nothing to say on problems of one kind."""
+    names = {
+        match.groups() for data in metrics.values() for key in data if (match := _VALIDATED.fullmatch(key))
+    }
+    for source, answers in sorted(names):
+        keys = [
+            f"val-aux/{source}/{name}/mean@{answers}" for name in ("void_turns", "model_turns", "truncated")
+        ]
+        void, turns, cut = (dict(series(metrics, key)) for key in keys)
+        there = [step for step in void if turns.get(step, 0.0) > 0]
+        points = [(step, (void[step] - cut.get(step, 0.0)) / turns[step]) for step in there]
+
+        def text(at: int, source: str = source, points: list[Point] = points) -> str:
+            return (
+                f"validation ({source.rsplit('/', 1)[-1]}): {points[at][1]:.1%} of turns hold neither call "
+                "nor answer. Which problems get none? Read validation/"
+            )
+
+        flags = [share > limit.VALIDATION_VOID_TURNS for _, share in points]
+        for one in _found("validation_void", points, flags, 1, text):
+            present = one.last == points[-1][0]  # until the next validation says otherwise
+            yield replace(one, last=max(metrics)) if present else one
+
+
 def _accuracy_zero(metrics: Metrics) -> Iterator[Found]:
     points = series(metrics, "retool/accuracy")
     return _found(
@@ -186,6 +213,7 @@ RULES = (
     Rule(("gradient_spike",), _gradient_spike),
     Rule(("entropy_collapse", "entropy_explosion"), _entropy),
     Rule(("mismatch",), _mismatch),
+    Rule(("validation_void",), _validation_void_turns),
     Rule(("accuracy_zero",), _accuracy_zero),
     Rule(("no_variance",), _no_variance),
     Rule(("slow_step",), _slow_step),

@@ -28,6 +28,11 @@ class Finding:
     kind: str
     text: str
 
+    @property
+    def steps(self) -> str:
+        """``step 3`` or ``steps 3 to 7``."""
+        return f"step {self.step}" if self.step == self.last else f"steps {self.step} to {self.last}"
+
 
 def findings(metrics: Metrics) -> list[Finding]:
     """All findings of a run, in the order of the steps at which they begin.

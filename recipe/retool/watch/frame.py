@@ -8,6 +8,7 @@ from rich.text import Text
 
 from recipe.retool.watch.answers import Answered
 from recipe.retool.watch.figures import Figures
+from recipe.retool.watch.finding_limits import IN_A_ROW
 from recipe.retool.watch.findings import Finding
 from recipe.retool.watch.source import Look
 from recipe.retool.watch.sparkline import BLOCKS, PLAIN, sparkline
@@ -103,7 +104,8 @@ def _findings(console: Console, figures: Figures, room: int | None) -> list[Text
     newest = figures.newest
     ordered = sorted(figures.findings, key=lambda one: (one.last < newest, -one.step, -one.last))
     if not ordered:
-        return [Text("no findings", style="dim")] if figures.rates else []
+        few = f" yet: most need {IN_A_ROW} steps" if figures.newest < IN_A_ROW else ""
+        return [Text(f"no findings{few}", style="dim")] if figures.rates else []
     whole = [_finding(one, newest) for one in ordered]
     if room is None or _rows(console, whole) < room:
         return whole
@@ -120,10 +122,7 @@ def _findings(console: Console, figures: Figures, room: int | None) -> list[Text
 
 def _finding(finding: Finding, newest: int) -> Text:
     present = finding.last >= newest
-    steps = (
-        f"step {finding.step}" if finding.step == finding.last else f"steps {finding.step} to {finding.last}"
-    )
-    when = f"since step {finding.step}" if present and finding.step < finding.last else steps
+    when = f"since step {finding.step}" if present and finding.step < finding.last else finding.steps
     return Text(f"! {finding.kind}, {when}: {finding.text}", style="yellow" if present else "dim")
 
 

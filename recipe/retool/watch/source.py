@@ -109,7 +109,9 @@ class FolderReader:
     def _follow(self, tail: MetricsTail) -> None:
         for record in tail.new():
             if self._step is not None and record.step < self._step:  # resumed from an older checkpoint
-                self._metrics = {step: data for step, data in self._metrics.items() if step < record.step}
+                # The step of the checkpoint itself is validated anew, and was trained by the former attempt.
+                last = record.step - ("training/global_step" in record.data)
+                self._metrics = {step: data for step, data in self._metrics.items() if step <= last}
             # One string a name, not one a line: a run has thousands of lines with the same names.
             data = {sys.intern(key): value for key, value in record.data.items()}
             self._metrics.setdefault(record.step, {}).update(data)

@@ -11,7 +11,7 @@
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const several = () => data.runs.length > 1;
-  const colour = (number) => css(`--c${number % 6}`);
+  const colour = (number) => css(`--c${number % 10}`);
   const faint = (hex) => `${hex}26`;
   const paint = (series) => colour(several() ? series.run : series.line);
   const partColour = (figure, line) => (line === figure.lines.length - 1 ? css("--masked-edge") : colour(line));
@@ -53,7 +53,7 @@
   ];
 
   const across = (figure, series) => ({
-    ...line(figure, { ...series, x: steps, y: [series.y[0], series.y[0]] }),
+    ...line(figure, { ...series, x: margin(steps), y: [series.y[0], series.y[0]] }),
     mode: "lines",
     line: { dash: "dot", width: 2, color: paint(series) },
   });
@@ -90,6 +90,8 @@
   const stack = (figure) =>
     figure.series.map((series) => {
       const common = { name: escaped(figure.lines[series.line]), legendgroup: `${series.line}` };
+      if (!several() && series.x.length === 1) // a line of one point cannot be seen
+        return { ...common, type: "bar", x: series.x, y: series.y, width: 0.4, marker: { color: partColour(figure, series.line) } };
       if (!several())
         return { ...common, x: series.x, y: series.y, stackgroup: "one", mode: "lines",
                  line: { width: 0.5, color: partColour(figure, series.line) }, fillcolor: `${partColour(figure, series.line)}b0` };
@@ -124,7 +126,7 @@
       margin: { l: 8, r: 12, t: figure.series.every((series) => series.set === "evaluation") ? 22 : 8, b: 8 },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: css("--font"), size: 12, color: css("--ink") },
-      xaxis: named ? { ...axis(), type: "category" } : { ...axis(), range: margin(steps), tickformat: "d", nticks: 7 },
+      xaxis: named ? { ...axis(), type: "category" } : { ...axis(), range: margin(steps), tickformat: "d", ...ticks() },
       yaxis: y,
       barmode: "stack",
       hovermode: named ? "closest" : "x unified",
@@ -132,6 +134,9 @@
       legend: { orientation: "h", x: 0, y: -0.15, font: { size: 11 }, itemclick: false, itemdoubleclick: false },
     };
   };
+
+  // Left to itself an axis of a few steps has ticks between them, which read as the same number.
+  const ticks = () => (steps[1] - steps[0] < 7 ? { dtick: 1, tick0: 0 } : { nticks: 7 });
 
   const margin = ([low, high]) => {
     const pad = Math.max(0.3, (high - low) * 0.025);

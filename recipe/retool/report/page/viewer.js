@@ -63,6 +63,7 @@
       el("div", {}, el("dt", {}, "score"), el("dd", {}, row.score === null ? "-" : short(row.score)))),
     el("details", { class: "prompt" }, el("summary", {}, "Prompt"), el("pre", {}, index.problems[row.problem])),
     ...found.parts.map(box),
+    found.masked ? el("p", { class: "quiet" }, "Left out of training as a whole (retool.masks): no token of it is trained on.") : "",
     found.inferred
       ? el("p", { class: "quiet" }, "Shading inferred from the text: this dump has no record of the mask.")
       : el("p", { class: "quiet" }, "Shading as recorded: the mask of each token."),
@@ -183,11 +184,12 @@
   const changes = (run, place) => {
     const name = retool.runs.length > 1 ? `${retool.runs[place]}: ` : "";
     const of = run.change;
-    if (!of) return el("p", { class: "quiet" }, `${name}there are no two validations to compare.`);
+    if (!of) return el("p", { class: "quiet" }, `${name || "This run has "}${name ? "there are " : ""}no two validations to compare.`);
     const lost = of.unmatched ? `; ${of.unmatched} problems are in one of the two validations only` : "";
+    const several = of.answers > 1 ? " Better and worse go by the share of right answers; one answer of each problem is shown." : "";
     return el("p", { class: "quiet" },
       `${name}${of.better} problems better, ${of.worse} worse, ${of.same_right} as right and ${of.same_wrong} as wrong as before${lost}. ` +
-      `${many(run.pairs, "problem")} of them, chosen at random, ${run.pairs === 1 ? "is" : "are"} here.`);
+      `${many(run.pairs, "problem")} of them, chosen at random, ${run.pairs === 1 ? "is" : "are"} here.${several}`);
   };
 
   const pairSection = () => {
