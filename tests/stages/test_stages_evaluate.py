@@ -288,7 +288,8 @@ def test_figures_by_problem(tmp_path: Path) -> None:
     assert [line.split(",")[4] for line in problem_table(rows).splitlines()[1:]] == ["2", "1"]
 
 
-def test_the_printed_table_shows_question_and_answers() -> None:
-    printed = render([ROW])
-    assert "What is 1+1?" in printed
+@pytest.mark.parametrize("before", ["system\nx\n", ""])
+def test_the_printed_table_shows_question_and_answers(before: str) -> None:
+    printed = render([{**ROW, "input": f"{before}user\nWhat is 1+1?\n"}])
+    assert "│ What is 1+1?" in printed
     assert "1/1" in printed

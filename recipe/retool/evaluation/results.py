@@ -146,6 +146,6 @@ def _favourite(group: Sequence[Row]) -> str:
 
 def _question(prompt: str) -> str:
     """What stands after the last "user" line of a prompt, on one line."""
-    asked = prompt.rpartition("\nuser\n")[2] or prompt
+    asked = f"\n{prompt}".rpartition("\nuser\n")[2] or prompt
     text = " ".join(asked.split())
     return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
