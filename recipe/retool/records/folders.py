@@ -1,13 +1,12 @@
 """The folders that runs leave behind, and what is read from them."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recipe.retool.errors import DataError
-from recipe.retool.records.metrics_log import ATTEMPTS, attempt_number
+from recipe.retool.records.metrics_log import attempts, json_object
 
 METRICS = "metrics.jsonl"  # of a finished run; metrics/attempt_N.jsonl of one that is under way
 SAMPLES = "samples.jsonl"  # of an evaluation
@@ -82,7 +81,7 @@ class LineReader:
             with self._path.open("rb") as stream:
                 for line in stream:
                     self.bytes_read += len(line)
-                    value = _json_object(line)
+                    value = json_object(line.decode("utf-8", errors="replace"))
                     if value is not None:
                         yield value
                     elif line.strip():
@@ -101,14 +100,6 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
     return list(reader), reader.bad
 
 
-def _json_object(line: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(line.decode("utf-8", errors="replace"))
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def read_metrics(paths: Sequence[Path]) -> tuple[dict[int, dict[str, Any]], int]:
     """Metrics by step, of all attempts: a repeated step keeps the last; and the number of bad lines."""
     by_step: dict[int, dict[str, Any]] = {}
@@ -124,14 +115,18 @@ def read_metrics(paths: Sequence[Path]) -> tuple[dict[int, dict[str, Any]], int]
     return dict(sorted(by_step.items())), bad
 
 
+def metrics_files(folder: Path) -> list[Path]:
+    """Files of verl's logger in a run folder: those of the attempts, or what was merged of them."""
+    whole = folder / METRICS
+    return attempts(folder / "metrics") or ([whole] if whole.is_file() else [])
+
+
 def _run_in(folder: Path, name: str) -> RunFolder:
-    attempts = sorted((folder / "metrics").glob(ATTEMPTS), key=attempt_number)
-    whole = [folder / METRICS] if (folder / METRICS).is_file() else []
     samples = folder / SAMPLES
     return RunFolder(
         name=name,
         folder=folder,
-        metrics=tuple(attempts or whole),
+        metrics=tuple(metrics_files(folder)),
         rollouts=_by_step(folder / "rollouts"),
         validation=_by_step(folder / "validation"),
         samples=samples if samples.is_file() else None,

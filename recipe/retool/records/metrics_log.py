@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ATTEMPTS = "attempt_*.jsonl"
+_ATTEMPTS = "attempt_*.jsonl"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class LineTail:
                 if not line.endswith(b"\n"):
                     return
                 self._offset += len(line)
-                record = _object(line)
+                record = json_object(line)
                 if record is not None:
                     yield record
                 elif line.strip():
@@ -69,7 +69,8 @@ class MetricsTail:
                 self.lines.bad += 1
 
 
-def _object(line: bytes) -> dict[str, Any] | None:
+def json_object(line: bytes | str) -> dict[str, Any] | None:
+    """The JSON object of a line; None when it is none."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -80,7 +81,7 @@ def _object(line: bytes) -> dict[str, Any] | None:
 def attempt_file(folder: Path) -> Path:
     """A new file for one attempt: verl's logger truncates its file, and a resumed run must not lose any."""
     folder.mkdir(parents=True, exist_ok=True)
-    last = max(map(attempt_number, folder.glob(ATTEMPTS)), default=0)
+    last = max(map(attempt_number, folder.glob(_ATTEMPTS)), default=0)
     return folder / f"attempt_{last + 1}.jsonl"
 
 
@@ -90,10 +91,15 @@ def attempt_number(path: Path) -> int:
     return int(number) if number.isdecimal() else 0
 
 
+def attempts(folder: Path) -> list[Path]:
+    """The files of all attempts in a ``metrics/`` folder, in their order."""
+    return sorted(folder.glob(_ATTEMPTS), key=attempt_number)
+
+
 def merge_attempts(folder: Path, target: Path) -> list[StepMetrics]:
     """Write the metrics of all attempts to ``target``, one line a step; a repeated step keeps the last."""
     by_step: dict[int, dict[str, Any]] = {}
-    for path in sorted(folder.glob(ATTEMPTS), key=attempt_number):
+    for path in attempts(folder):
         for record in MetricsTail(path).new():
             by_step.setdefault(record.step, {}).update(record.data)
     records = [StepMetrics(step, by_step[step]) for step in sorted(by_step)]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recipe.retool.records.folders import METRICS, SAMPLES
-from recipe.retool.records.metrics_log import ATTEMPTS, MetricsTail, attempt_number
+from recipe.retool.records.folders import METRICS, SAMPLES, metrics_files
+from recipe.retool.records.metrics_log import MetricsTail, attempt_number
 from recipe.retool.watch.answers import Answered, AnswerReader
 from recipe.retool.watch.config import Plan, read_plan
 from recipe.retool.watch.pace import Pace
@@ -72,7 +72,7 @@ class FolderReader:
         """Read what is new."""
         if self._answers.tail.begun_anew or any(tail.lines.begun_anew for tail in self._tails.values()):
             self._begin()  # the run was started afresh in the same folder
-        files = self._files()
+        files = metrics_files(self.folder)
         for path in files:
             if path not in self._tails:  # a new attempt may be meant to go further
                 self._tails[path], self._planned = MetricsTail(path), False
@@ -100,11 +100,6 @@ class FolderReader:
             pace=self._pace.seconds,
             answers=answers,
         )
-
-    def _files(self) -> list[Path]:
-        attempts = sorted((self.folder / "metrics").glob(ATTEMPTS), key=attempt_number)
-        whole = self.folder / METRICS
-        return attempts or ([whole] if whole.is_file() else [])
 
     def _follow(self, tail: MetricsTail) -> None:
         for record in tail.new():
