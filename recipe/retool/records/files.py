@@ -50,6 +50,16 @@ def read_config(run: RunFolder, notes: list[str]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def look_up(values: dict[str, Any], key: str, default: Any = None) -> Any:
+    """The value of a dotted key; ``default`` where a part of it is absent."""
+    found: Any = values
+    for part in key.split("."):
+        if not isinstance(found, dict) or part not in found:
+            return default
+        found = found[part]
+    return found
+
+
 def dump_bytes(folder: RunFolder) -> int:
     """Bytes of all trajectories of a run."""
     files = [*folder.rollouts.values(), *folder.validation.values(), *map(folder.counters, folder.rollouts)]

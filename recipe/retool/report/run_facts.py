@@ -5,10 +5,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from recipe.retool.records.files import look_up
 from recipe.retool.report.figures import logged_accuracy
 from recipe.retool.report.run_data import RunData
 from recipe.retool.report.scores import Score
-from recipe.retool.report.why import look_up
 from recipe.retool.reward.values import as_number
 
 _MOST_DIFFERENCES = 60

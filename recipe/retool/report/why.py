@@ -1,8 +1,8 @@
 """Why a run has no data for a figure, in words for the page."""
 
 from collections.abc import Callable
-from typing import Any
 
+from recipe.retool.records.files import look_up
 from recipe.retool.report.run_data import RunData
 
 _ACTOR = "actor_rollout_ref.actor"
@@ -15,14 +15,6 @@ def why(reason: str, run: RunData) -> str:
     if not run.steps and run.validation and reason not in ("tools", "attempts", "several"):
         return "a validation, and no training step so far"
     return _REASONS[reason](run)
-
-
-def look_up(config: dict[str, Any], key: str) -> Any:
-    """The value of a dotted key; None where a part of it is absent."""
-    found: Any = config
-    for part in key.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
-    return found
 
 
 def _tools(run: RunData) -> str:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.errors import ConfigError
+from recipe.retool.records.files import look_up
 from recipe.retool.reward.settings import RewardSettings
-from recipe.retool.stages.numbers import look_up, share, whole
+from recipe.retool.stages.numbers import share, whole
 
 OWN_REWARD = ("pkg://recipe.retool.retool", "recipe/retool/retool.py")  # verl 0.9, verl 0.6
 

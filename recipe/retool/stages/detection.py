@@ -8,7 +8,8 @@ from typing import Any
 from recipe.retool.device.detect import CPU, Detection, find
 from recipe.retool.device.ray_cluster import cluster_address
 from recipe.retool.errors import ConfigError
-from recipe.retool.stages.numbers import look_up, whole
+from recipe.retool.records.files import look_up
+from recipe.retool.stages.numbers import whole
 from recipe.retool.stages.progress import say
 
 

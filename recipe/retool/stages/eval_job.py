@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.evaluation.problems import file_hash
+from recipe.retool.records.files import look_up
 from recipe.retool.stages.eval_model import EvalModel
-from recipe.retool.stages.numbers import look_up, whole
+from recipe.retool.stages.numbers import whole
 
 _ROLLOUT = "actor_rollout_ref.rollout"
 _MOST_AT_ONCE = 256

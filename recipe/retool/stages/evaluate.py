@@ -162,13 +162,14 @@ def _finish(store: Store, wish: Evaluation, values: dict[str, Any], samples: int
     rows = [row for row in store.rows() if row["sample"] < samples]
     if not rows:
         raise StageError(f"no answer came; see {store.folder / 'engine.log'}")
-    record = {**asdict(wish), "folder": str(store.folder), **store.facts(), "config": values}
+    told = store.facts()
+    record = {**asdict(wish), "folder": str(store.folder), **told, "config": values}
     summary = write_results(store.folder, rows, record, versions())
     say(render(rows))
-    left_out = store.facts().get("left_out")
-    if left_out:
+    if told.get("left_out"):
         limit = values["data"]["max_prompt_length"]
-        say(f"{left_out} problems left out: their prompts exceed data.max_prompt_length={limit} tokens")
+        reason = f"their prompts exceed data.max_prompt_length={limit} tokens"
+        say(f"{told['left_out']} problems left out: {reason}")
     say(f"answers, problem by problem, summary: {store.folder}")
     return summary
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from recipe.retool.errors import ConfigError
-from recipe.retool.stages.numbers import look_up, whole
+from recipe.retool.records.files import look_up
+from recipe.retool.stages.numbers import whole
 from recipe.retool.stages.shapes import ModelShape
 
 _ACTOR = "actor_rollout_ref.actor"

@@ -3,16 +3,7 @@
 from typing import Any
 
 from recipe.retool.errors import ConfigError
-
-
-def look_up(values: dict[str, Any], key: str, default: Any = None) -> Any:
-    """The value of a dotted key; ``default`` where a part of it is absent."""
-    found: Any = values
-    for part in key.split("."):
-        if not isinstance(found, dict) or part not in found:
-            return default
-        found = found[part]
-    return found
+from recipe.retool.records.files import look_up
 
 
 def whole(values: dict[str, Any], key: str, least: int = 1) -> int:

@@ -7,7 +7,7 @@ from recipe.retool.env.registry import env_class
 from recipe.retool.env.settings import DROP, Budget, EnvSettings, Masks
 from recipe.retool.errors import ConfigError
 from recipe.retool.records.alarm import AlarmOptions
-from recipe.retool.stages.numbers import look_up
+from recipe.retool.records.files import look_up
 from recipe.retool.verl_ext.sampler_settings import SamplerSettings
 
 _SECTIONS = ("env", "budget", "masks", "alarm")

@@ -9,6 +9,7 @@ from recipe.retool.device.memory import device_memory
 from recipe.retool.device.ray_cluster import cluster_address, why_silent
 from recipe.retool.device.variables import obsolete
 from recipe.retool.errors import ConfigError
+from recipe.retool.records.files import look_up
 from recipe.retool.stages.checks import check_batch, check_micro_batch, check_names, check_reward
 from recipe.retool.stages.choices import Choices, check_choices, check_installed
 from recipe.retool.stages.dead_keys import check_values, check_words
@@ -20,7 +21,6 @@ from recipe.retool.stages.estimate_text import (
     training_warnings,
 )
 from recipe.retool.stages.layout import check_rl_layout, check_rl_lengths, check_sft_layout
-from recipe.retool.stages.numbers import look_up
 from recipe.retool.stages.option_checks import check_env, check_options
 from recipe.retool.stages.progress import say
 from recipe.retool.stages.shapes import positions_of, shape_of

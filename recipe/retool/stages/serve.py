@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.errors import StageError
+from recipe.retool.records.files import look_up
 from recipe.retool.stages.commands import EngineCommand, engine_command
 from recipe.retool.stages.engine_log import last_error
-from recipe.retool.stages.numbers import look_up
 from recipe.retool.stages.process import Watch, started
 from recipe.retool.stages.progress import say
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.retool.errors import ConfigError
-from recipe.retool.stages.numbers import look_up
+from recipe.retool.records.files import look_up
 from recipe.retool.tools.registry import tool_class
 
 _KEY = "actor_rollout_ref.rollout.multi_turn.tool_config_path"
